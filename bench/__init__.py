@@ -1,0 +1,29 @@
+"""The benchmark suite for image colorization: ``load_model``, ``colorize``, ``evaluate``, ``list_models``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.colorizer import colorize
+    from bench.evaluate import evaluate
+    from bench.registry import list_models
+    from bench.weights import load_model
+
+__all__ = ["colorize", "evaluate", "list_models", "load_model"]
+
+_HOME = {
+    "colorize": "bench.colorizer",
+    "evaluate": "bench.evaluate",
+    "list_models": "bench.registry",
+    "load_model": "bench.weights",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use, so that ``import bench`` and the command line stay fast."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'bench' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOME[name]), name)

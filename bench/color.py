@@ -1,0 +1,89 @@
+"""sRGB <-> CIELAB on tensors: differentiable, batched, on any device.
+
+D65 white, 2 degree observer, the constants of scikit-image (so both agree to 1e-4), IEC 61966-2-1 transfer curve.
+L* lies in [0, 100]; the sRGB gamut spans a* in [-86.2, 98.2] and b* in [-107.9, 94.5].
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+_RGB_TO_XYZ = (
+    (0.412453, 0.357580, 0.180423),
+    (0.212671, 0.715160, 0.072169),
+    (0.019334, 0.119193, 0.950227),
+)
+_WHITE = (0.95047, 1.0, 1.08883)
+_EPSILON = 0.008856  # below: the linear toe of the CIE cube root
+_KAPPA = 7.787
+
+
+@lru_cache(maxsize=16)
+def _matrices(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """linear RGB -> XYZ/white and back, as (3, 3) tensors on ``device``."""
+    to_xyz = torch.tensor(_RGB_TO_XYZ, dtype=torch.float64) / torch.tensor(_WHITE, dtype=torch.float64)[:, None]
+    return to_xyz.to(device, dtype), torch.linalg.inv(to_xyz).to(device, dtype)
+
+
+def _mix(matrix: Tensor, image: Tensor) -> Tensor:
+    return torch.einsum("ij,...jhw->...ihw", matrix, image)
+
+
+def _linear(rgb: Tensor) -> Tensor:
+    return torch.where(rgb > 0.04045, ((rgb.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+
+
+def rgb_to_lab(rgb: Tensor) -> Tensor:
+    """Convert sRGB to CIELAB.
+
+    Args:
+        rgb: (..., 3, H, W); uint8 in 0..255, or floating point in [0, 1].
+
+    Returns:
+        (..., 3, H, W) L*, a*, b*; float32 for uint8 input, else the dtype of ``rgb``.
+    """
+    linear = _linear(rgb.float() / 255 if rgb.dtype == torch.uint8 else rgb)
+    xyz = _mix(_matrices(linear.device, linear.dtype)[0], linear)
+    # The clamp keeps the gradient of the unused branch finite at black.
+    f = torch.where(xyz > _EPSILON, xyz.clamp(min=_EPSILON) ** (1 / 3), _KAPPA * xyz + 16 / 116)
+    x, y, z = f.unbind(-3)
+    return torch.stack((116 * y - 16, 500 * (x - y), 200 * (y - z)), dim=-3)
+
+
+def lab_to_rgb(lab: Tensor) -> Tensor:
+    """Convert CIELAB to sRGB; colours outside the gamut are clipped, as scikit-image does.
+
+    Args:
+        lab: (..., 3, H, W) floating point L*, a*, b*.
+
+    Returns:
+        (..., 3, H, W) sRGB in [0, 1]. The gradient is zero where a channel is clipped.
+    """
+    lightness, a, b = lab.unbind(-3)
+    y = (lightness + 16) / 116
+    f = torch.stack((y + a / 500, y, (y - b / 200).clamp(min=0)), dim=-3)
+    xyz = torch.where(f > 0.2068966, f**3, (f - 16 / 116) / _KAPPA)
+    linear = _mix(_matrices(lab.device, lab.dtype)[1], xyz)
+    rgb = torch.where(linear > 0.0031308, 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055, 12.92 * linear)
+    return rgb.clamp(0, 1)
+
+
+def join(lightness: Tensor, ab: Tensor) -> Tensor:
+    """(..., 1, H, W) L* and (..., 2, H, W) ab -> (..., 3, H, W) sRGB in [0, 1]."""
+    return lab_to_rgb(torch.cat((lightness, ab), dim=-3))
+
+
+def to_uint8(rgb: Tensor) -> Tensor:
+    """sRGB in [0, 1] -> uint8 by rounding (truncation alone would cost 36 dB on an identity round trip)."""
+    return (rgb.clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def gray_rgb(lightness: Tensor) -> Tensor:
+    """(..., 1, H, W) L* -> (..., 3, H, W) neutral sRGB in [0, 1] of that lightness (a* = b* = 0)."""
+    y = (lightness + 16) / 116
+    linear = torch.where(y > 0.2068966, y**3, (y - 16 / 116) / _KAPPA)
+    gray = torch.where(linear > 0.0031308, 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055, 12.92 * linear)
+    return gray.clamp(0, 1).expand(*gray.shape[:-3], 3, *gray.shape[-2:])

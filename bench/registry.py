@@ -1,0 +1,221 @@
+"""Names of models: who they are (ModelCard) and how to build them. Built-ins and third parties enter by one door.
+
+The door is the entry point group ``bench.models``: ``name = "module:factory"``, where the factory (a Colorizer class or
+a function) builds the network with untrained weights. The module may describe its models in a tuple ``CARDS`` of
+``ModelCard(...)`` written with literals; cards are read from the source text, so listing models never imports torch.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from bench.errors import BenchError, UnknownNameError
+
+if TYPE_CHECKING:
+    from bench.colorizer import Colorizer
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One file of weights: where it comes from and how to know it is the right one.
+
+    Args:
+        name: short name, unique for its model, e.g. ``"paper"``.
+        file: file name at the source; for shipped weights the file name beside the model's module in ``weights/``.
+        hub: Hugging Face repository (``owner/name``), or None.
+        url: direct address, or None. With neither hub nor url the file ships with the package.
+        sha256: digest, or the leading digits of it that are known; None = not known.
+        bytes: size, if known.
+        licence: SPDX name of the licence of the weights.
+        origin: who trained them.
+        note: what they were trained on and anything a user must know.
+    """
+
+    name: str
+    file: str
+    hub: str | None = None
+    url: str | None = None
+    sha256: str | None = None
+    bytes: int | None = None
+    licence: str = "unknown"
+    origin: Literal["official", "trained here", "third party"] = "official"
+    note: str = ""
+
+    @property
+    def shipped(self) -> bool:
+        return self.hub is None and self.url is None
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What one should know of a model before using it. ``weights[0]`` is the default.
+
+    Args:
+        name: the name on the command line.
+        family: models that share a network, e.g. ``"ddcolor"``.
+        title, year, paper, repository: where it was published.
+        parameters: of the network, exactly.
+        macs: multiply-accumulates of one forward pass on one 256 x 256 image (at the working size, if that is fixed).
+        licence: SPDX name of the licence of the original code.
+        working_size: see ``Colorizer``.
+        hints, stochastic: see ``Colorizer``.
+        trainable: False for models without anything to train.
+        weights: known files; the first is the default.
+        note: deviations from the original, in plain words.
+    """
+
+    name: str
+    family: str
+    title: str
+    year: int | None = None
+    paper: str = ""
+    repository: str = ""
+    parameters: int | None = None
+    macs: int | None = None
+    licence: str = "unknown"
+    working_size: int | None = None
+    hints: bool = False
+    stochastic: bool = False
+    trainable: bool = True
+    weights: tuple[Weights, ...] = ()
+    note: str = ""
+    module: str = ""
+
+    def weights_named(self, name: str) -> Weights:
+        """Raises UnknownNameError when this model has no weights of that name."""
+        for weights in self.weights:
+            if weights.name == name:
+                return weights
+        raise UnknownNameError(f"weights of {self.name}", name, [w.name for w in self.weights])
+
+
+@cache
+def _entries() -> dict[str, EntryPoint]:
+    found = {entry.name: entry for entry in sorted(entry_points(group="bench.models"), key=lambda e: e.name)}
+    if not found:
+        raise BenchError(
+            "no model is registered: the package is not installed. Run `uv sync` or `pip install -e .` in its folder."
+        )
+    return found
+
+
+def model_names() -> list[str]:
+    """Every registered name, sorted."""
+    return list(_entries())
+
+
+def list_models() -> list[ModelCard]:
+    """The cards of every registered model, by family and name. Does not import any model's module."""
+    return sorted((card_of(name) for name in model_names()), key=lambda c: (c.family, c.name))
+
+
+@cache
+def card_of(name: str) -> ModelCard:
+    """The card of a registered model, or of a class in a file (``path/to/file.py:ClassName``).
+
+    Raises:
+        UnknownNameError: with the closest names there are.
+    """
+    if _is_file_reference(name):
+        path, _, attribute = name.rpartition(":")
+        cards, module = _cards_in_source(Path(path)), path
+    else:
+        entry = _entry(name)
+        module, attribute = entry.module, name
+        cards = _cards_of_module(entry.module)
+    for card in cards:
+        if card.name == attribute:
+            return replace(card, name=name, module=module)
+    return ModelCard(name=name, family=name, title=name, module=module)
+
+
+def build(name: str, **options: Any) -> Colorizer:
+    """The network of a model with untrained weights; ``options`` go to its constructor.
+
+    Raises:
+        UnknownNameError: no such model.
+        BenchError: its module cannot be imported, or what it builds is no Colorizer.
+    """
+    from bench.colorizer import Colorizer
+
+    factory = _factory_in_file(name) if _is_file_reference(name) else _load(_entry(name))
+    model = factory(**options)
+    if not isinstance(model, Colorizer):
+        raise BenchError(f"model {name!r} builds a {type(model).__name__}; a bench.colorizer.Colorizer was expected.")
+    return model
+
+
+def _entry(name: str) -> EntryPoint:
+    entries = _entries()
+    if name not in entries:
+        raise UnknownNameError("model", name, entries)
+    return entries[name]
+
+
+def _load(entry: EntryPoint) -> Callable[..., Any]:
+    try:
+        return entry.load()
+    except (ImportError, AttributeError) as error:
+        raise BenchError(f"model {entry.name!r} ({entry.value}) cannot be imported: {error}") from error
+
+
+def _is_file_reference(name: str) -> bool:
+    return ".py:" in name
+
+
+def _factory_in_file(reference: str) -> Callable[..., Any]:
+    path, _, attribute = reference.rpartition(":")
+    if not Path(path).is_file():
+        raise BenchError(f"model {reference!r}: there is no file {path}. Expected path/to/file.py:ClassName.")
+    spec = importlib.util.spec_from_file_location(f"bench_model_{Path(path).stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    try:
+        return getattr(module, attribute)
+    except AttributeError as error:
+        classes = [n for n, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__]
+        raise UnknownNameError(f"class in {path}", attribute, classes) from error
+
+
+def _cards_of_module(module: str) -> tuple[ModelCard, ...]:
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        return ()
+    return _cards_in_source(Path(spec.origin))
+
+
+@cache
+def _cards_in_source(path: Path) -> tuple[ModelCard, ...]:
+    """Evaluate the ``CARDS`` of a source file without running it: literals, ModelCard(...) and Weights(...) only."""
+    if not path.is_file():
+        raise BenchError(f"there is no file {path}. Expected path/to/file.py:ClassName.")
+    for node in ast.parse(path.read_text(encoding="utf-8"), filename=str(path)).body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(target, ast.Name) and target.id == "CARDS":
+            return _evaluate(getattr(node, "value"), path)
+    return ()
+
+
+def _evaluate(node: ast.expr, path: Path) -> Any:
+    match node:
+        case ast.Tuple(elts=items):
+            return tuple(_evaluate(item, path) for item in items)
+        case ast.Call(func=ast.Name(id="ModelCard" | "Weights" as kind), args=[], keywords=keywords):
+            make = ModelCard if kind == "ModelCard" else Weights
+            return make(**{k.arg: _evaluate(k.value, path) for k in keywords if k.arg})
+        case _:
+            try:
+                return ast.literal_eval(node)
+            except ValueError as error:
+                raise BenchError(
+                    f"{path}, line {node.lineno}: CARDS may hold only literals, ModelCard(...) and Weights(...)."
+                ) from error
