@@ -1,0 +1,1 @@
+"""Systems that the family in ``models`` is compared with: one file each."""

@@ -1,0 +1,1 @@
+"""The paper's family of colorization models: one file each."""
