@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.color import join, rgb_to_lab, to_uint8
-from bench.errors import HintsError
+from bench.errors import HintsError, WeightsError
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
+
+    from bench.weights import Provenance
 
 Generator = torch.Generator | Sequence[torch.Generator]
 """Randomness for a stochastic model: one generator for the batch, or one per image (then batch size cannot matter)."""
@@ -54,12 +56,14 @@ class Colorizer(nn.Module):
         stride: sides must be multiples of this.
         accepts_hints: whether ``forward`` takes ``hints``; models that take none raise HintsError on them.
         stochastic: whether the colours depend on ``generator``.
+        provenance: where the weights came from; set by ``bench.load_model``.
     """
 
     working_size: int | None = None
     stride: int = 1
     accepts_hints: bool = False
     stochastic: bool = False
+    provenance: Provenance | None = None
 
     def forward(self, lightness: Tensor, hints: Hints | None = None, generator: Generator | None = None) -> Tensor:
         """Predict chroma.
@@ -82,9 +86,41 @@ class Colorizer(nn.Module):
         if hints is not None:
             raise HintsError(f"{type(self).__name__} takes no colour hints; siggraph17 does.")
 
+    def load_weights(self, state: Mapping[str, Tensor]) -> None:
+        """Load a state dict, strictly. A model whose published files use other keys maps them, then calls this.
+
+        Raises:
+            WeightsError: keys are missing, unexpected or of another shape; the network is left as it was.
+        """
+        problems = state_problems(self.state_dict(), state)
+        if problems:
+            raise WeightsError(
+                f"the weights do not fit {type(self).__name__}: {'; '.join(problems)}. "
+                "Expected weights of this very network: check the name and the options of the model."
+            )
+        self.load_state_dict(dict(state))
+
     def prepare_for_inference(self) -> Colorizer:
         """Called once after loading: eval mode; models fold here what only training needs."""
         return self.eval().requires_grad_(False)
+
+
+def state_problems(expected: Mapping[str, Tensor], given: Mapping[str, Tensor], shown: int = 8) -> list[str]:
+    """How ``given`` differs from ``expected``: at most three phrases, each a count and the first ``shown`` keys."""
+
+    def phrase(what: str, keys: list[str]) -> str:
+        return f"{len(keys)} {what} ({', '.join(keys[:shown])}{', ...' if len(keys) > shown else ''})"
+
+    # Files older than PyTorch 0.4.1 lack this counter, which inference never reads.
+    missing = [key for key in expected if key not in given and not key.endswith(".num_batches_tracked")]
+    unexpected = [key for key in given if key not in expected]
+    reshaped = [
+        f"{key} {tuple(given[key].shape)} instead of {tuple(tensor.shape)}"
+        for key, tensor in expected.items()
+        if key in given and given[key].shape != tensor.shape
+    ]
+    found = (("keys missing", missing), ("unexpected", unexpected), ("of another shape", reshaped))
+    return [phrase(what, keys) for what, keys in found if keys]
 
 
 def grid(model: Colorizer, height: int, width: int, size: int | None = None) -> tuple[int, int]:

@@ -118,6 +118,15 @@ class Encoder(nn.Module):
         return [norm(stage) for norm, stage in zip(self.norms, stages, strict=True)]
 
 
+def spectral(conv: nn.Conv2d) -> nn.Conv2d:
+    """Legacy spectral norm, as the official checkpoints hold it; its u and v start converged instead of random."""
+    spectral_norm(conv, n_power_iterations=15)
+    conv.train()(torch.zeros(1, conv.in_channels, *conv.kernel_size))
+    for hook in conv._forward_pre_hooks.values():
+        hook.n_power_iterations = 1  # type: ignore[attr-defined]
+    return conv
+
+
 class Shuffle(nn.Module):
     """Upsample by ``scale``: 1x1 convolution, ReLU, pixel shuffle; ``blur`` then hides the checkerboard."""
 
@@ -129,7 +138,7 @@ class Shuffle(nn.Module):
             conv.weight.copy_(conv.weight[:: scale**2].repeat_interleave(scale**2, dim=0))
         if conv.bias is not None:
             nn.init.zeros_(conv.bias)
-        self.conv = spectral_norm(conv)
+        self.conv = spectral(conv)
         self.norm = nn.BatchNorm2d(outputs * scale**2) if norm else nn.Identity()
         self.scale = scale
 
@@ -155,7 +164,7 @@ class UpBlock(nn.Module):
         nn.init.constant_(self.skip_norm.bias, 1e-3)
         conv = nn.Conv2d(up + skip, outputs, 3, padding=1, bias=False)
         nn.init.kaiming_normal_(conv.weight)
-        self.conv = spectral_norm(conv)
+        self.conv = spectral(conv)
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
@@ -324,7 +333,7 @@ class DDColor(Colorizer):
         if color_decoder:
             channels = {scale: self.pixel_decoder.channels[scale] for scale in scales}
             self.color_decoder = ColorDecoder(channels, width // 2, queries, layers, heads, feedforward, block_order)
-        self.refine = spectral_norm(nn.Conv2d((queries if color_decoder else width // 2) + 3, 2, 1))
+        self.refine = spectral(nn.Conv2d((queries if color_decoder else width // 2) + 3, 2, 1))
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
 
@@ -334,7 +343,7 @@ class DDColor(Colorizer):
         maps = self.pixel_decoder(self.encoder(rgb))
         # The paper forms one map per query, (B, queries, H, W), and mixes them with a 1x1 convolution. Mixing, shuffling
         # and blurring are linear, so mixing the queries first gives the same chroma at 1/50 of the memory and work.
-        weight = self.refine.weight.flatten(1)  # (2, queries + 3)
+        weight = self._refine_weight()
         mixture = weight[:, :-3].expand(len(rgb), -1, -1)
         if self.color_decoder is not None:
             mixture = mixture @ self.color_decoder(maps)  # (B, 2, width / 2)
@@ -342,6 +351,12 @@ class DDColor(Colorizer):
         subpixels = last.expand(maps[4]).unflatten(1, (-1, last.scale**2))  # (B, width / 2, 16, H / 4, W / 4)
         chroma = last.unfold(torch.einsum("bkc,bcshw->bkshw", mixture, subpixels).flatten(1, 2))
         return chroma + F.conv2d(rgb, weight[:, -3:, None, None], self.refine.bias)
+
+    def _refine_weight(self) -> Tensor:
+        """(2, queries + 3): ``refine`` is never called, so its spectral norm is brought up to date here."""
+        for hook in self.refine._forward_pre_hooks.values():
+            hook(self.refine, ())
+        return self.refine.weight.flatten(1)
 
     def prepare_for_inference(self) -> DDColor:
         """Also folds spectral norm into the weights, with the stored u and v."""
@@ -353,6 +368,7 @@ class DDColor(Colorizer):
         for module in self.modules():
             if hasattr(module, "weight_orig"):
                 remove_spectral_norm(module)
+                module._load_state_dict_pre_hooks.clear()  # torch forgets its own, which then asks for weight_orig
 
     def load_weights(self, state: Mapping[str, Tensor]) -> None:
         """Load a state dict of ours (with or without folded spectral norm) or an official one; strictly."""

@@ -68,7 +68,7 @@ def ddcolor_state(name: str, rule: str) -> dict[str, Tensor]:
             weight = state[stem + "_orig"].astype(np.float64)
             v = weight.reshape(len(weight), -1).T @ state[stem + "_u"].astype(np.float64)
             state[key] = (v / np.linalg.norm(v)).astype(np.float32)
-    return {key: torch.from_numpy(np.ascontiguousarray(state[key])) for key in table}
+    return {key: torch.from_numpy(state[key]).reshape(shape) for key, shape in table.items()}
 
 
 def fan_in_state(name: str) -> dict[str, Tensor]:
@@ -81,5 +81,5 @@ def fan_in_state(name: str) -> dict[str, Tensor]:
             value = normal(key, shape) * np.float32(math.sqrt(2 / math.prod(shape[1:])))
         else:
             value = one_dimensional(key, shape)
-        state[key] = torch.from_numpy(np.ascontiguousarray(value))
+        state[key] = torch.from_numpy(value)
     return state

@@ -1,0 +1,230 @@
+"""The command line: one thin command per verb. Heavy imports happen inside the verbs, so that help is instant."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.errors import BenchError
+from bench.options import GroupedCommand, option, split_commas
+
+INCOMPLETE = 3  # exit status when photographs could not be measured
+_EXISTING = click.Path(exists=True, path_type=Path)
+_PATH = click.Path(path_type=Path)
+
+
+class Bench(click.Group):
+    """Turns errors that a user can mend into one sentence, and Ctrl-C into a hint."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BenchError as error:
+            raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("\nstopped; the same command continues where it was.", err=True)
+            ctx.exit(130)
+
+
+@click.group(cls=Bench, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="colorization-bench", prog_name="bench")
+def main() -> None:
+    """Train and measure image colorization models behind one interface."""
+
+
+@main.command(cls=GroupedCommand)
+@option("--model", "-m", "models", multiple=True, callback=split_commas, metavar="NAME[,NAME...]",
+        heading="What", help="Models: names, 'all', or path/to/file.py:ClassName. Repeatable.")
+@option("--dataset", "-d", "datasets", multiple=True, required=True, callback=split_commas, metavar="NAME[,NAME...]",
+        heading="What", help="Datasets: names, folder:PATH. Repeatable.")
+@option("--split", heading="What", help="Split of the dataset, e.g. val5k, val50k.")
+@option("--data-root", type=_PATH, heading="What", help="Folder that holds the datasets (else $BENCH_DATA).")
+@option("--weights", heading="What", metavar="NAME|PATH|random",
+        help="Weights: a name on the model's card, a file, or 'random' (marked in the result).")
+@option("--limit", type=click.IntRange(min=1), heading="What", help="Measure the first N photographs only.")
+@option("--protocol", default="paper", show_default=True, heading="How", help="Protocol: a name or a YAML file.")
+@option("--hints", type=click.IntRange(min=0), default=0, show_default=True, heading="How",
+        help="Colour hints per photograph, drawn from the original.")
+@option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True, heading="How",
+        help="Of the model; metrics are always exact.")
+@option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True, heading="Machine",
+        help="Photographs per forward pass; does not change the numbers.")
+@option("--device", heading="Machine", help="cpu, cuda, cuda:1, mps; default: the best there is.")
+@option("--workers", type=click.IntRange(min=0), heading="Machine", help="Processes that decode; default: as pays.")
+@option("--out", type=_PATH, default=Path("results/runs"), show_default=True, heading="Output",
+        help="Folder of the Runs.")
+@option("--resume/--no-resume", default=True, show_default=True, heading="Output",
+        help="Continue an unfinished run and reuse a finished one.")
+@option("--strict", is_flag=True, heading="Output", help="Stop at the first photograph that cannot be read.")
+@option("--samples", type=click.IntRange(min=0), default=6, show_default=True, heading="Output",
+        help="Pictures to keep of each run.")
+@option("--json", "as_json", is_flag=True, heading="Output", help="Print the Runs as JSON instead of a table.")
+@option("--dry-run", is_flag=True, heading="Output", help="Show what would be measured.")
+@click.pass_context
+def run(ctx: click.Context, models: list[str], datasets: list[str], as_json: bool, dry_run: bool, **how: Any) -> None:
+    """Measure models on datasets.
+
+    Exit status: 0 all measured, 1 an error, 3 photographs that could not be measured.
+    """
+    from rich.console import Console
+
+    from bench.matrix import make_plan, measure
+    from bench.runs import to_json
+    from bench.tables import print_plan, print_results
+
+    if not models:
+        raise click.UsageError("name at least one model: --model NAME (see `bench models`).")
+    first = _is_first_process()
+    screen, notes = Console(quiet=not first, soft_wrap=True), Console(stderr=True, quiet=not first)
+    plan = make_plan(
+        models, datasets, how.pop("protocol"),
+        **{name: how.pop(name) for name in ("weights", "split", "data_root", "limit")},
+    )  # fmt: skip
+    for name, reason in plan.left_out.items():
+        notes.print(f"[yellow]left out: {name}[/yellow] [dim]– {reason}[/dim]", highlight=False)
+    if dry_run:
+        print_plan(plan, screen)
+        return
+    command = shlex.join(["bench", *sys.argv[1:]])
+    runs = list(measure(plan, notes, store=how.pop("out"), quiet=not first or as_json, command=command, **how))
+    if first:
+        click.echo(to_json(runs)) if as_json else print_results(runs, screen)
+    if any(not run.complete for run in runs):
+        ctx.exit(INCOMPLETE)
+
+
+@main.command(cls=GroupedCommand)
+@click.argument("images", nargs=-1, required=True, type=_PATH)
+@option("--model", "-m", default="ddcolor-mini", show_default=True, heading="What", help="A model's name.")
+@option("--weights", heading="What", metavar="NAME|PATH", help="Weights: a name on the model's card, or a file.")
+@option("--out", "-o", type=_PATH, required=True, heading="Output", help="Folder for the coloured PNG files.")
+@option("--size", type=click.IntRange(min=32), heading="How", help="Working size instead of the model's own.")
+@option("--seed", type=int, default=0, show_default=True, heading="How", help="For models that draw their colours.")
+@option("--hint", "hints", multiple=True, metavar="X,Y,#RRGGBB", heading="How",
+        help="A colour at a pixel, for models that take hints. Repeatable.")
+@option("--device", heading="Machine", help="cpu, cuda, mps; default: the best there is.")
+@click.pass_context
+def colorize(ctx: click.Context, images: tuple[Path, ...], **how: Any) -> None:
+    """Colour photographs (files or folders) at their full resolution."""
+    from rich.console import Console
+
+    from bench.gallery import colorize_files
+
+    failures = colorize_files(images, console=Console(stderr=True), **how)
+    if failures:
+        ctx.exit(INCOMPLETE)
+
+
+@main.command()
+@click.argument("name", required=False)
+def models(name: str | None) -> None:
+    """List the models, or show the whole card of one."""
+    from rich.console import Console
+
+    from bench.listings import model_card, models_table
+
+    Console(soft_wrap=True).print(model_card(name) if name else models_table())
+
+
+@main.group(invoke_without_command=True)
+@click.option("--data-root", type=_PATH, help="Folder that holds the datasets (else $BENCH_DATA).")
+@click.pass_context
+def datasets(ctx: click.Context, data_root: Path | None) -> None:
+    """List the datasets, or check one."""
+    if ctx.invoked_subcommand is None:
+        from rich.console import Console
+
+        from bench.listings import datasets_table
+
+        Console(soft_wrap=True).print(datasets_table(data_root))
+
+
+@datasets.command()
+@click.argument("name")
+@click.option("--split", help="Split of the dataset.")
+@click.option("--data-root", type=_PATH, help="Folder that holds the datasets (else $BENCH_DATA).")
+@click.pass_context
+def check(ctx: click.Context, name: str, split: str | None, data_root: Path | None) -> None:
+    """Count the photographs of NAME and read every file."""
+    from rich.console import Console
+
+    from bench.listings import check_and_print
+
+    if not check_and_print(name, split, data_root, Console(soft_wrap=True)):
+        ctx.exit(INCOMPLETE)
+
+
+@main.group()
+def weights() -> None:
+    """List, fetch and verify weights."""
+
+
+@weights.command("list")
+def weights_list() -> None:
+    """Every file of weights that is known, and whether it is here."""
+    from rich.console import Console
+
+    from bench.listings import weights_table
+
+    Console(soft_wrap=True).print(weights_table())
+
+
+@weights.command("fetch")
+@click.argument("names", nargs=-1, required=True, metavar="MODEL[/WEIGHTS]...")
+def weights_fetch(names: tuple[str, ...]) -> None:
+    """Download weights into the cache and check them."""
+    from bench.weights import fetch, statuses_named
+
+    for status in (status for name in names for status in statuses_named(name)):
+        click.echo(f"{status.reference}: {fetch(status.weights, status.model)}")
+
+
+@weights.command("verify")
+@click.argument("names", nargs=-1, metavar="[MODEL[/WEIGHTS]]...")
+@click.pass_context
+def weights_verify(ctx: click.Context, names: tuple[str, ...]) -> None:
+    """Compare the files that are here with their known digests."""
+    from bench.listings import verify_and_print
+
+    if not verify_and_print(names):
+        ctx.exit(1)
+
+
+@main.command()
+def doctor() -> None:
+    """Devices, data and weights: what is here, what is missing and how to get it."""
+    from rich.console import Console
+
+    from bench.doctor import examine
+
+    examine(Console(soft_wrap=True))
+
+
+@main.group()
+def speed() -> None:
+    """Measure how fast this suite is, as a ratio to the usual way."""
+
+
+@speed.command("evaluation")
+@click.option("--model", "-m", default="ddcolor-mini", show_default=True)
+@click.option("--dataset", "-d", default="samples", show_default=True)
+@click.option("--limit", type=click.IntRange(min=1), default=64, show_default=True, help="Photographs (repeated if fewer).")
+@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
+def speed_evaluation(**how: Any) -> None:
+    """The streaming pass against colorize-to-PNG, read back, score with OpenCV, scikit-image and pytorch-fid."""
+    from rich.console import Console
+
+    from bench.speed.evaluation import compare
+
+    compare(console=Console(soft_wrap=True), **how)
+
+
+def _is_first_process() -> bool:
+    """Whether this process prints; torchrun and Slurm number theirs."""
+    import os
+
+    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) == 0

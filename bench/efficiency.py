@@ -1,0 +1,48 @@
+"""What a model costs: multiply-accumulates, latency, peak memory."""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import sys
+import time
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.colorizer import Colorizer, dense_hints, predict_chroma
+
+
+def _colour_one(model: Colorizer, lightness: torch.Tensor) -> None:
+    hints = dense_hints(lightness.new_zeros(1, 2, *lightness.shape[-2:])) if model.needs_target else None
+    generator = torch.Generator(lightness.device).manual_seed(0) if model.stochastic else None
+    predict_chroma(model, lightness, hints, generator)
+    if lightness.device.type == "cuda":
+        torch.cuda.synchronize(lightness.device)
+
+
+@torch.inference_mode()
+def cost(model: Colorizer, device: torch.device, size: int, seconds: float = 5.0) -> tuple[int, float]:
+    """Multiply-accumulates and median latency in ms of colouring one ``size`` x ``size`` image.
+
+    Latency is the median of up to 10 passes after a first one; measuring stops after ``seconds``.
+    Only convolutions and matrix products are counted.
+    """
+    lightness = torch.full((1, 1, size, size), 50.0, device=device)
+    with FlopCounterMode(display=False) as counter:
+        _colour_one(model, lightness)
+    times: list[float] = []
+    begun = time.perf_counter()
+    while len(times) < 10 and (not times or time.perf_counter() - begun < seconds):
+        start = time.perf_counter()
+        _colour_one(model, lightness)
+        times.append(time.perf_counter() - start)
+    return counter.get_total_flops() // 2, 1000 * statistics.median(times)
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Most memory used so far: of the GPU by this process, or the resident memory of this process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

@@ -1,0 +1,126 @@
+"""Models x datasets: one Run each, with progress for a person and the reasons why a pair was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from bench.datasets import Dataset, open_dataset
+from bench.errors import WeightsError
+from bench.protocol import Protocol, load_protocol
+from bench.registry import card_of, list_models
+from bench.runs import Run
+from bench.weights import check_weights
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be measured: every model on every dataset.
+
+    Args:
+        models: names; those of ``--model all`` whose weights are absent stand in ``left_out`` with the reason.
+        datasets: opened and, if asked, shortened.
+        protocol: for all of them.
+        weights: a path, a name on the card, ``"random"`` or None (the card's default).
+    """
+
+    models: Sequence[str]
+    datasets: Sequence[Dataset]
+    protocol: Protocol
+    weights: str | None = None
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def make_plan(
+    models: Sequence[str],
+    datasets: Sequence[str],
+    protocol: str,
+    *,
+    weights: str | None = None,
+    split: str | None = None,
+    data_root: Path | None = None,
+    limit: int | None = None,
+) -> Plan:
+    """Look everything up before anything is measured.
+
+    Raises:
+        BenchError: a name is unknown, photographs or weights are missing, the protocol does not parse.
+    """
+    chosen, left_out = list(models), {}
+    if "all" in models:
+        chosen = [card.name for card in list_models()]
+        for name in list(chosen):
+            try:
+                check_weights(card_of(name), weights)
+            except WeightsError as error:
+                left_out[name] = str(error)
+                chosen.remove(name)
+    else:
+        for name in chosen:
+            check_weights(card_of(name), weights)
+    opened = [open_dataset(name, split=split, data_root=data_root) for name in datasets]
+    if limit is not None:
+        opened = [dataset.limited(limit) for dataset in opened]
+    return Plan(chosen, opened, load_protocol(protocol), weights, left_out)
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f} img/s" if task.speed else "", style="cyan")
+
+
+def measure(
+    plan: Plan, console: Console, device: str | None = None, store: Path | None = None, quiet: bool = False, **how: object
+) -> Iterator[Run]:
+    """Measure the plan, model by model; yields each Run as soon as it is written.
+
+    Args:
+        console: for the progress bar (standard error, so that ``--json`` stays clean).
+        device, store: see ``bench.evaluate``.
+        quiet: no progress bar (processes other than the first).
+        how: fields of ``bench.evaluate.Settings``.
+    """
+    from bench.evaluate import Settings, evaluate
+    from bench.runs import RUNS
+    from bench.weights import load_model
+
+    settings = Settings(**how)  # type: ignore[arg-type]
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=quiet) as progress:
+        for name in plan.models:
+            model = load_model(name, plan.weights, device=device)
+            for dataset in plan.datasets:
+                task = progress.add_task(f"{name} on {dataset.name}", total=len(dataset))
+                run = evaluate(
+                    model,
+                    dataset,
+                    plan.protocol,
+                    device=device,
+                    store=store or RUNS,
+                    settings=settings,
+                    on_progress=lambda done, total, task=task: progress.update(task, completed=done, total=total),  # type: ignore[misc]
+                )
+                progress.update(task, completed=len(dataset))
+                yield run
+            del model

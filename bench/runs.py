@@ -1,0 +1,197 @@
+"""The Run: one record of what was measured, and the store that keeps them. A Run is never edited after it is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = 1
+RUNS = Path("results/runs")
+
+
+class Record(BaseModel):
+    """Frozen, and a misspelt key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Estimate(Record):
+    """One number with its 95 % interval; ``value`` is None where it could not be measured, and ``reason`` says why."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    reason: str | None = None
+
+
+class ModelRecord(Record):
+    """Which network with which weights. ``sha256`` is the digest of the weights file, None where there is none."""
+
+    name: str
+    family: str
+    parameters: int | None
+    macs: int | None = None
+    working_size: int | None = None
+    weights: str
+    source: str
+    file: str | None = None
+    sha256: str | None = None
+    options: dict[str, Any] = {}
+
+
+class DatasetRecord(Record):
+    """Which photographs. ``complete`` tells whether all of the split's were there; ``gray`` counts colourless ones."""
+
+    name: str
+    split: str
+    n: int
+    expected: int | None = None
+    complete: bool
+    digest: str
+    gray: int | None = None
+
+
+class ProtocolRecord(Record):
+    name: str
+    hash: str
+    definition: dict[str, Any]
+
+
+class Speed(Record):
+    """How fast, on the device in ``environment``: throughput of the whole pass, latency of one photo, peak memory."""
+
+    images_per_second: float | None
+    latency_ms: float | None
+    peak_memory_mb: float | None
+    batch_size: int
+    processes: int
+
+
+class Failure(Record):
+    name: str
+    reason: str
+
+
+class Environment(Record):
+    """What it ran on and with."""
+
+    code_version: str
+    commit: str | None
+    dirty: bool | None
+    code_digest: str
+    libraries: dict[str, str]
+    device: dict[str, Any]
+    precision: str
+    command: str
+    start: datetime
+    end: datetime
+
+
+class Run(Record):
+    """One model measured on one dataset under one protocol."""
+
+    schema_version: int = SCHEMA_VERSION
+    key: str
+    complete: bool
+    model: ModelRecord
+    dataset: DatasetRecord
+    protocol: ProtocolRecord
+    metrics: dict[str, Estimate]
+    speed: Speed
+    failures: tuple[Failure, ...] = ()
+    seed: int
+    hints: int = 0
+    environment: Environment
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies within a store."""
+        return folder_of(self.dataset.name, self.dataset.split, self.model.name, self.protocol.name, self.key)
+
+
+def folder_of(dataset: str, split: str, model: str, protocol: str, key: str) -> Path:
+    """dataset-split/model/protocol-key, with anything that is no plain character replaced."""
+    parts = (f"{dataset}-{split}", model, f"{protocol}-{key}")
+    return Path(*(re.sub(r"[^\w.+-]+", "_", part).strip("._") or "_" for part in parts))
+
+
+class Store:
+    """A folder of Runs: ``result.json`` (the Run), ``per_image.parquet`` and ``samples/`` for each."""
+
+    def __init__(self, root: Path | str = RUNS) -> None:
+        self.root = Path(root)
+
+    def load(self, folder: Path) -> Run | None:
+        """The Run in a folder, or None if there is none.
+
+        Raises:
+            BenchError: ``result.json`` is damaged or of another schema.
+        """
+        path = self.root / folder / "result.json"
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        try:
+            return Run.model_validate_json(text)
+        except ValidationError as error:
+            where = ".".join(str(part) for part in error.errors()[0]["loc"])
+            raise BenchError(
+                f"{path} is no Run of schema {SCHEMA_VERSION} ({error.errors()[0]['msg']} at {where or 'its top'}). "
+                "Delete its folder and measure again."
+            ) from error
+
+    def write(self, run: Run, rows: pd.DataFrame, samples: Path | None = None) -> Path:
+        """Put a Run into the store in one step: readers see all of it or nothing.
+
+        Args:
+            run: the record.
+            rows: one row per image, with its ``name`` and every per-image value.
+            samples: folder of pictures to move into the Run.
+        """
+        final = self.root / run.folder
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=final.parent, prefix=".writing-") as temporary:
+            new = Path(temporary) / "run"
+            new.mkdir()
+            rows.to_parquet(new / "per_image.parquet", index=False)
+            if samples is not None and samples.is_dir():
+                shutil.move(samples, new / "samples")
+            (new / "result.json").write_text(run.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            if final.exists():
+                os.replace(final, Path(temporary) / "old")
+            os.replace(new, final)
+        return final
+
+    def rows(self, run: Run) -> pd.DataFrame:
+        """The per-image values of a Run."""
+        import pandas as pd
+
+        return pd.read_parquet(self.root / run.folder / "per_image.parquet")
+
+    def __iter__(self) -> Iterator[Run]:
+        """Every Run, in the order of their folders."""
+        for path in sorted(self.root.glob("*/*/*/result.json")):
+            run = self.load(path.parent.relative_to(self.root))
+            if run is not None:
+                yield run
+
+
+def to_json(runs: list[Run]) -> str:
+    """What ``bench run --json`` prints."""
+    return json.dumps([run.model_dump(mode="json") for run in runs], indent=2)

@@ -1,0 +1,1 @@
+"""How fast this suite is, as ratios measured in one run."""

@@ -1,0 +1,1 @@
+"""Training: one trainer, its losses, discriminators and schedules."""

@@ -1,0 +1,78 @@
+"""Discriminators: what an adversarial loss asks whether colours look real."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from bench.colorizer import state_problems
+from bench.errors import WeightsError
+
+
+class PatchDiscriminator(nn.Module):
+    """PatchGAN (Isola et al., CVPR 2017, arXiv 1611.07004): one real-or-fake logit per overlapping patch.
+
+    Args:
+        inputs: channels seen; 3 for lightness and chroma side by side.
+        width: channels of the first layer; they double from layer to layer, up to 8 times ``width``.
+        layers: strided layers; 3 let a logit see 70 x 70 pixels, as in the paper (2 give 34, 4 give 142).
+    """
+
+    def __init__(self, inputs: int = 3, width: int = 64, layers: int = 3) -> None:
+        super().__init__()
+        channels = [width * min(2**k, 8) for k in range(layers + 1)]
+        modules: list[nn.Module] = [nn.Conv2d(inputs, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        for k, (before, after) in enumerate(pairwise(channels), start=1):
+            stride = 2 if k < layers else 1
+            modules += [
+                nn.Conv2d(before, after, 4, stride, padding=1, bias=False),
+                nn.BatchNorm2d(after),
+                nn.LeakyReLU(0.2),
+            ]
+        self.model = nn.Sequential(*modules, nn.Conv2d(channels[-1], 1, 4, padding=1))
+        init_normal(self)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, inputs, H, W) -> (B, 1, h, w) logits, high for real; 256 x 256 gives 30 x 30 with 3 layers."""
+        return self.model(image)
+
+    def load_weights(self, state: Mapping[str, Tensor]) -> None:
+        """Load a state dict strictly, also one whose layers are nested as in the Shariatnia tutorial.
+
+        Raises:
+            WeightsError: keys are missing, unexpected or of another shape.
+        """
+        if any(re.fullmatch(r"model\.\d+\.\d+\.\w+", key) for key in state):
+            state = {_flat(key): tensor for key, tensor in state.items()}
+        problems = state_problems(self.state_dict(), state)
+        if problems:
+            raise WeightsError(
+                f"the weights do not fit this discriminator: {'; '.join(problems)}. "
+                "Expected a PatchGAN with the same inputs, width and layers."
+            )
+        self.load_state_dict(dict(state))
+
+
+def _flat(key: str) -> str:
+    """``model.<layer>.<0 convolution | 1 norm>.<leaf>`` -> ``model.<index>.<leaf>``; only layer 0 has two modules."""
+    match = re.fullmatch(r"model\.(\d+)\.([01])\.(\w+)", key)
+    if match is None:
+        return key
+    layer, part, leaf = int(match[1]), int(match[2]), match[3]
+    return f"model.{max(3 * layer - 1, 0) + part}.{leaf}"
+
+
+def init_normal(network: nn.Module, std: float = 0.02) -> None:
+    """Initialise as pix2pix does: convolutions N(0, std), batch norm scale N(1, std), all biases zero. In place."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(module.weight, 0.0, std)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, std)
+        else:
+            continue
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,137 @@
+"""Names, cards and the one door for built-ins and third parties."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.colorizer import Colorizer
+from bench.errors import BenchError, UnknownNameError
+from bench.registry import ModelCard, Weights, build, card_of, list_models, model_names
+
+SOURCE = """
+from bench.colorizer import Colorizer
+from bench.registry import ModelCard, Weights
+
+CARDS: tuple[ModelCard, ...] = (
+    ModelCard(name="{name}", family="guests", title="A guest", year=2024, weights=(
+        Weights(name="w", file="w.pth", url="https://example.org/w.pth"),
+    )),
+)
+
+class Guest(Colorizer):
+    def __init__(self, width: int = 3) -> None:
+        super().__init__()
+        self.width = width
+
+def number() -> int:
+    return 3
+"""
+
+
+@pytest.fixture
+def guest(tmp_path: Path) -> Path:
+    (tmp_path / "guest_model.py").write_text(SOURCE.replace("{name}", "Guest"), encoding="utf-8")
+    return tmp_path / "guest_model.py"
+
+
+def run(code: str, *paths: Path) -> str:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*map(str, paths), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_unknown_model_gets_a_suggestion() -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown model 'ddcolr'\. Did you mean ddcolor"):
+        card_of("ddcolr")
+    with pytest.raises(UnknownNameError, match=r"Known: .*gray"):
+        build("zzz")
+
+
+def test_unknown_weights_get_a_suggestion() -> None:
+    card = card_of("ddcolor")
+    assert card.weights_named("paper") is card.weights[0]
+    with pytest.raises(UnknownNameError, match=r"weights of ddcolor 'modelscop'\. Did you mean modelscope"):
+        card.weights_named("modelscop")
+
+
+def test_every_model_has_a_card_of_its_own() -> None:
+    cards = list_models()
+    assert [c.name for c in cards] == [c.name for c in sorted(cards, key=lambda c: (c.family, c.name))]
+    assert sorted(c.name for c in cards) == model_names()
+    for card in cards:
+        assert card.title != card.name, f"{card.name} has no entry in the CARDS of {card.module}"
+        assert len({w.name for w in card.weights}) == len(card.weights)
+
+
+def test_listing_imports_neither_torch_nor_a_model() -> None:
+    code = (
+        "import sys; from bench.registry import list_models; assert list_models();"
+        "print([m for m in sys.modules if m in ('torch', 'timm', 'models.ddcolor', 'baselines.gray')])"
+    )
+    assert run(code) == "[]"
+
+
+def test_file_reference(guest: Path) -> None:
+    card = card_of(f"{guest}:Guest")
+    assert (card.family, card.year, card.module) == ("guests", 2024, str(guest))
+    assert card.weights == (Weights(name="w", file="w.pth", url="https://example.org/w.pth"),)
+    model = build(f"{guest}:Guest", width=7)
+    assert isinstance(model, Colorizer)
+    assert getattr(model, "width") == 7  # noqa: B009 - the class is only known at run time
+
+
+def test_file_reference_without_a_card(tmp_path: Path) -> None:
+    path = tmp_path / "plain.py"
+    path.write_text("from bench.colorizer import Colorizer as Plain\n", encoding="utf-8")
+    reference = f"{path}:Plain"
+    assert card_of(reference) == ModelCard(name=reference, family=reference, title=reference, module=str(path))
+    assert isinstance(build(reference), Colorizer)
+
+
+def test_file_reference_that_leads_nowhere(guest: Path) -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean Guest"):
+        build(f"{guest}:Gest")
+    for call in (card_of, build):
+        with pytest.raises(BenchError, match=r"no file .*absent\.py.*file\.py:ClassName"):
+            call(f"{guest.parent}/absent.py:Guest")
+
+
+def test_what_is_built_must_be_a_colorizer(guest: Path) -> None:
+    with pytest.raises(BenchError, match="builds a int"):
+        build(f"{guest}:number")
+
+
+@pytest.mark.parametrize(
+    "cards",
+    ["(ModelCard(name=open('x').read()),)", "(ModelCard(name='a' + str(1)),)", "make_cards()", "(Other(name='a'),)"],
+)
+def test_cards_with_code_in_them_are_refused_and_not_run(tmp_path: Path, cards: str) -> None:
+    path = tmp_path / "sly.py"
+    path.write_text(f"from bench.registry import ModelCard\n\nCARDS = {cards}\n", encoding="utf-8")
+    with pytest.raises(BenchError, match=r"sly\.py, line 3: CARDS may hold only literals"):
+        card_of(f"{path}:Net")
+
+
+def test_third_party_enters_by_entry_point(tmp_path: Path) -> None:
+    (tmp_path / "guest_package.py").write_text(SOURCE.replace("{name}", "guest-net"), encoding="utf-8")
+    info = tmp_path / "guest_package-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: guest-package\nVersion: 1.0\n", encoding="utf-8")
+    entries = "[bench.models]\nguest-net = guest_package:Guest\nbroken-net = guest_package:Absent\n"
+    (info / "entry_points.txt").write_text(entries, encoding="utf-8")
+    code = (
+        "from bench.registry import *; from bench.errors import BenchError\n"
+        "card = card_of('guest-net'); print(card.title, card.module, build('guest-net', width=4).width)\n"
+        "assert {'guest-net', 'gray'} <= {c.name for c in list_models()}\n"
+        "try: build('broken-net')\n"
+        "except BenchError as error: print(error)\n"
+    )
+    first, second = run(code, tmp_path).splitlines()
+    assert first == "A guest guest_package 4"
+    assert second.startswith("model 'broken-net' (guest_package:Absent) cannot be imported")
