@@ -10,7 +10,8 @@ import time
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.colorizer import Colorizer, dense_hints, predict_chroma
+from bench.colorizer import Colorizer, predict_chroma
+from bench.hints import dense_hints
 
 
 def _colour_one(model: Colorizer, lightness: torch.Tensor) -> None:

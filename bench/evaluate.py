@@ -23,6 +23,7 @@ from bench.efficiency import cost, peak_memory_mb
 from bench.environment import code_version, device_facts, library_versions
 from bench.errors import DatasetError
 from bench.hints import dense_hints, draw_hints
+from bench.identity import identify
 from bench.images import photo_from_tensor
 from bench.loading import Batch, TestCases, default_workers, loader
 from bench.metrics import Metric, build_metrics
@@ -36,7 +37,6 @@ from bench.runs import (
     Environment,
     Estimate,
     Failure,
-    ModelRecord,
     ProtocolRecord,
     Run,
     Speed,
@@ -137,22 +137,22 @@ class _Job:
         self.metrics, self.absent = build_metrics(protocol.metrics, fabric.device, dataset.has_reference)
         self.preprocessing = protocol.for_dataset(dataset.name, dataset.split)
         self.code = code_version()
-        self.provenance = model.provenance
+        self.identity = identify(model)
         self.key = self._key()
-        self.folder = folder_of(dataset.name, dataset.split, self.provenance.model, protocol.name, self.key)
+        self.folder = folder_of(dataset.name, dataset.split, self.identity.name, protocol.name, self.key)
         self.parts = Parts(store.root / self.folder.with_name(self.folder.name + ".partial"))
 
     def _key(self) -> str:
         """Digest of all that decides the numbers; Runs and checkpoints of another key are never used."""
         facts = {
-            "model": self.provenance.model,
-            "options": self.provenance.options,
-            "weights": self.provenance.digest,
+            "model": self.identity.name,
+            "options": self.identity.record.options,
+            "weights": self.identity.digest,
+            "source": self.identity.source,
             "dataset": self.dataset.digest(),
             "protocol": self.protocol.hash,
             "absent": sorted(self.absent),
             "code": self.code.digest,
-            "source": self.provenance.source_digest,
             "device": self.fabric.device.type,
             "precision": self.settings.precision,
             "hints": self.settings.hints,
@@ -286,7 +286,7 @@ class _Job:
         return Run(
             key=self.key,
             complete=n == len(self.dataset),
-            model=ModelRecord(**self.provenance.record(), macs=macs),
+            model=self.identity.record.model_copy(update={"macs": macs}),
             dataset=DatasetRecord(
                 name=self.dataset.name,
                 split=self.dataset.split,

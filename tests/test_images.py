@@ -136,7 +136,8 @@ def test_gray_without_a_known_range_is_refused(values: list[float]) -> None:
 def test_lab_is_read_with_its_d50_white() -> None:
     lab = np.zeros((1, 3, 3), np.uint8)
     lab[0] = [[128, 128, 128], [153, 168, 108], [200, 118, 158]]  # L* 0..255, a* and b* offset by 128
-    read = np.asarray(read_photo(encoded(Image.fromarray(lab, "LAB"), "TIFF")), dtype=float)
+    signed = lab ^ np.array([0, 128, 128], np.uint8)  # TIFF stores a* and b* as two's complement
+    read = np.asarray(read_photo(encoded(Image.fromarray(signed, "LAB"), "TIFF")), dtype=float)
     values = lab.astype(float)
     scaled = np.dstack([values[..., 0] / 2.55, values[..., 1:] - 128])
     bradford = np.array(
