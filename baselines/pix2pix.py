@@ -1,9 +1,9 @@
-"""pix2pix: image-to-image translation with conditional adversarial networks (Isola et al., CVPR 2017, arXiv 1611.07004).
+"""pix2pix: image-to-image translation with conditional adversarial networks (Isola et al., CVPR 2017, 1611.07004).
 
 The generator of the official repository's colorization mode (junyanz/pytorch-CycleGAN-and-pix2pix): a U-Net of 4x4
 convolutions that halves the image down to one pixel and back. Its discriminator is
-``bench.training.discriminators.PatchDiscriminator``. Where the official test script keeps dropout and batch statistics of
-training as noise, this one runs in eval mode: an image's colours depend on nothing else.
+``bench.training.discriminators.PatchDiscriminator``. The official test script keeps dropout and batch statistics as in
+training unless told otherwise; here an image is coloured in eval mode, so its colours depend on nothing else.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ CARDS = (
         year=2017,
         paper="arXiv:1611.07004",
         repository="https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix",
-        parameters=0,
+        parameters=1_237_392,
         licence="BSD-2-Clause",
         working_size=128,
-        note="The same architecture at 1/45 of the size, for 128 px and a CPU; not a model of the paper.",
+        note="The same architecture at 1/44 of the size, for 128 px and a CPU; not a model of the paper.",
     ),
 )
 
@@ -55,12 +55,12 @@ class Down(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, activate: bool, norm: bool) -> None:
         super().__init__()
-        self.slope = 0.2 if activate else 1.0
+        self.activation = nn.LeakyReLU(0.2) if activate else nn.Identity()
         self.conv = nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(outputs) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(F.leaky_relu(x, self.slope)))
+        return self.norm(self.conv(self.activation(x)))
 
 
 class Up(nn.Module):
@@ -103,7 +103,7 @@ class Pix2Pix(Colorizer):
                 inputs if k == innermost else 2 * inputs,
                 outputs,
                 norm=k > 0,
-                dropout=dropout if 5 <= k + 1 < levels else 0.0,
+                dropout=dropout if 4 <= k < innermost else 0.0,
             )
             for k, (outputs, inputs) in enumerate(pairwise([2, *channels]))
         )
@@ -145,7 +145,8 @@ def from_official(state: Mapping[str, Tensor], levels: int) -> dict[str, Tensor]
 
     A key of no level keeps its name, so that strict loading reports it.
     """
-    names, path = {}, "model.model"
+    names: dict[str, str] = {}
+    path = "model.model"
     for level in range(levels):
         slots = _OUTERMOST if level == 0 else _INNERMOST if level == levels - 1 else _BETWEEN
         names |= {f"{path}.{slot}": name.format(level) for slot, name in slots.items()}

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bench.colorizer import colorize
-    from bench.evaluate import evaluate
+    from bench.evaluation import evaluate
+    from bench.loading import load_model
     from bench.registry import list_models
-    from bench.weights import load_model
 
 __all__ = ["colorize", "evaluate", "list_models", "load_model"]
 
 _HOME = {
     "colorize": "bench.colorizer",
-    "evaluate": "bench.evaluate",
+    "evaluate": "bench.evaluation",
     "list_models": "bench.registry",
-    "load_model": "bench.weights",
+    "load_model": "bench.loading",
 }
 
 

@@ -37,31 +37,82 @@ def main() -> None:
 
 
 @main.command(cls=GroupedCommand)
-@option("--model", "-m", "models", multiple=True, callback=split_commas, metavar="NAME[,NAME...]",
-        heading="What", help="Models: names, 'all', or path/to/file.py:ClassName. Repeatable.")
-@option("--dataset", "-d", "datasets", multiple=True, required=True, callback=split_commas, metavar="NAME[,NAME...]",
-        heading="What", help="Datasets: names, folder:PATH. Repeatable.")
+@option(
+    "--model",
+    "-m",
+    "models",
+    multiple=True,
+    callback=split_commas,
+    metavar="NAME[,NAME...]",
+    heading="What",
+    help="Models: names, 'all', or path/to/file.py:ClassName. Repeatable.",
+)
+@option(
+    "--dataset",
+    "-d",
+    "datasets",
+    multiple=True,
+    required=True,
+    callback=split_commas,
+    metavar="NAME[,NAME...]",
+    heading="What",
+    help="Datasets: names, folder:PATH. Repeatable.",
+)
 @option("--split", heading="What", help="Split of the dataset, e.g. val5k, val50k.")
 @option("--data-root", type=_PATH, heading="What", help="Folder that holds the datasets (else $BENCH_DATA).")
-@option("--weights", heading="What", metavar="NAME|PATH|random",
-        help="Weights: a name on the model's card, a file, or 'random' (marked in the result).")
+@option(
+    "--weights",
+    heading="What",
+    metavar="NAME|PATH|random",
+    help="Weights: a name on the model's card, a file, or 'random' (marked in the result).",
+)
 @option("--limit", type=click.IntRange(min=1), heading="What", help="Measure the first N photographs only.")
 @option("--protocol", default="paper", show_default=True, heading="How", help="Protocol: a name or a YAML file.")
-@option("--hints", type=click.IntRange(min=0), default=0, show_default=True, heading="How",
-        help="Colour hints per photograph, drawn from the original.")
-@option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True, heading="How",
-        help="Of the model; metrics are always exact.")
-@option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True, heading="Machine",
-        help="Photographs per forward pass; does not change the numbers.")
+@option(
+    "--hints",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    heading="How",
+    help="Colour hints per photograph, drawn from the original.",
+)
+@option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16", "fp16"]),
+    default="fp32",
+    show_default=True,
+    heading="How",
+    help="Of the model; metrics are always exact.",
+)
+@option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=16,
+    show_default=True,
+    heading="Machine",
+    help="Photographs per forward pass; does not change the numbers.",
+)
 @option("--device", heading="Machine", help="cpu, cuda, cuda:1, mps; default: the best there is.")
 @option("--workers", type=click.IntRange(min=0), heading="Machine", help="Processes that decode; default: as pays.")
-@option("--out", type=_PATH, default=Path("results/runs"), show_default=True, heading="Output",
-        help="Folder of the Runs.")
-@option("--resume/--no-resume", default=True, show_default=True, heading="Output",
-        help="Continue an unfinished run and reuse a finished one.")
+@option(
+    "--out", type=_PATH, default=Path("results/runs"), show_default=True, heading="Output", help="Folder of the Runs."
+)
+@option(
+    "--resume/--no-resume",
+    default=True,
+    show_default=True,
+    heading="Output",
+    help="Continue an unfinished run and reuse a finished one.",
+)
 @option("--strict", is_flag=True, heading="Output", help="Stop at the first photograph that cannot be read.")
-@option("--samples", type=click.IntRange(min=0), default=6, show_default=True, heading="Output",
-        help="Pictures to keep of each run.")
+@option(
+    "--samples",
+    type=click.IntRange(min=0),
+    default=6,
+    show_default=True,
+    heading="Output",
+    help="Pictures to keep of each run.",
+)
 @option("--json", "as_json", is_flag=True, heading="Output", help="Print the Runs as JSON instead of a table.")
 @option("--dry-run", is_flag=True, heading="Output", help="Show what would be measured.")
 @click.pass_context
@@ -70,8 +121,7 @@ def run(ctx: click.Context, models: list[str], datasets: list[str], as_json: boo
 
     Exit status: 0 all measured, 1 an error, 3 photographs that could not be measured.
     """
-    from rich.console import Console
-
+    from bench.console import console
     from bench.matrix import make_plan, measure
     from bench.runs import to_json
     from bench.tables import print_plan, print_results
@@ -79,13 +129,13 @@ def run(ctx: click.Context, models: list[str], datasets: list[str], as_json: boo
     if not models:
         raise click.UsageError("name at least one model: --model NAME (see `bench models`).")
     first = _is_first_process()
-    screen, notes = Console(quiet=not first, soft_wrap=True), Console(stderr=True, quiet=not first)
+    screen, notes = console(quiet=not first), console(error=True, quiet=not first)
     plan = make_plan(
         models, datasets, how.pop("protocol"),
         **{name: how.pop(name) for name in ("weights", "split", "data_root", "limit")},
     )  # fmt: skip
     for name, reason in plan.left_out.items():
-        notes.print(f"[yellow]left out: {name}[/yellow] [dim]– {reason}[/dim]", highlight=False)
+        notes.print(f"[yellow]left out: {name}[/yellow] [dim]– {reason}[/dim]")
     if dry_run:
         print_plan(plan, screen)
         return
@@ -104,17 +154,22 @@ def run(ctx: click.Context, models: list[str], datasets: list[str], as_json: boo
 @option("--out", "-o", type=_PATH, required=True, heading="Output", help="Folder for the coloured PNG files.")
 @option("--size", type=click.IntRange(min=32), heading="How", help="Working size instead of the model's own.")
 @option("--seed", type=int, default=0, show_default=True, heading="How", help="For models that draw their colours.")
-@option("--hint", "hints", multiple=True, metavar="X,Y,#RRGGBB", heading="How",
-        help="A colour at a pixel, for models that take hints. Repeatable.")
+@option(
+    "--hint",
+    "hints",
+    multiple=True,
+    metavar="X,Y,#RRGGBB",
+    heading="How",
+    help="A colour at a pixel, for models that take hints. Repeatable.",
+)
 @option("--device", heading="Machine", help="cpu, cuda, mps; default: the best there is.")
 @click.pass_context
 def colorize(ctx: click.Context, images: tuple[Path, ...], **how: Any) -> None:
     """Colour photographs (files or folders) at their full resolution."""
-    from rich.console import Console
-
+    from bench.console import console
     from bench.gallery import colorize_files
 
-    failures = colorize_files(images, console=Console(stderr=True), **how)
+    failures = colorize_files(images, console=console(error=True), **how)
     if failures:
         ctx.exit(INCOMPLETE)
 
@@ -123,11 +178,10 @@ def colorize(ctx: click.Context, images: tuple[Path, ...], **how: Any) -> None:
 @click.argument("name", required=False)
 def models(name: str | None) -> None:
     """List the models, or show the whole card of one."""
-    from rich.console import Console
-
+    from bench.console import console
     from bench.listings import model_card, models_table
 
-    Console(soft_wrap=True).print(model_card(name) if name else models_table())
+    console().print(model_card(name) if name else models_table())
 
 
 @main.group(invoke_without_command=True)
@@ -136,11 +190,10 @@ def models(name: str | None) -> None:
 def datasets(ctx: click.Context, data_root: Path | None) -> None:
     """List the datasets, or check one."""
     if ctx.invoked_subcommand is None:
-        from rich.console import Console
-
+        from bench.console import console
         from bench.listings import datasets_table
 
-        Console(soft_wrap=True).print(datasets_table(data_root))
+        console().print(datasets_table(data_root))
 
 
 @datasets.command()
@@ -150,11 +203,10 @@ def datasets(ctx: click.Context, data_root: Path | None) -> None:
 @click.pass_context
 def check(ctx: click.Context, name: str, split: str | None, data_root: Path | None) -> None:
     """Count the photographs of NAME and read every file."""
-    from rich.console import Console
-
+    from bench.console import console
     from bench.listings import check_and_print
 
-    if not check_and_print(name, split, data_root, Console(soft_wrap=True)):
+    if not check_and_print(name, split, data_root, console()):
         ctx.exit(INCOMPLETE)
 
 
@@ -166,18 +218,18 @@ def weights() -> None:
 @weights.command("list")
 def weights_list() -> None:
     """Every file of weights that is known, and whether it is here."""
-    from rich.console import Console
-
+    from bench.console import console
     from bench.listings import weights_table
 
-    Console(soft_wrap=True).print(weights_table())
+    console().print(weights_table())
 
 
 @weights.command("fetch")
 @click.argument("names", nargs=-1, required=True, metavar="MODEL[/WEIGHTS]...")
 def weights_fetch(names: tuple[str, ...]) -> None:
     """Download weights into the cache and check them."""
-    from bench.weights import fetch, statuses_named
+    from bench.fetching import fetch
+    from bench.weights import statuses_named
 
     for status in (status for name in names for status in statuses_named(name)):
         click.echo(f"{status.reference}: {fetch(status.weights, status.model)}")
@@ -197,11 +249,10 @@ def weights_verify(ctx: click.Context, names: tuple[str, ...]) -> None:
 @main.command()
 def doctor() -> None:
     """Devices, data and weights: what is here, what is missing and how to get it."""
-    from rich.console import Console
-
+    from bench.console import console
     from bench.doctor import examine
 
-    examine(Console(soft_wrap=True))
+    examine(console())
 
 
 @main.group()
@@ -212,15 +263,16 @@ def speed() -> None:
 @speed.command("evaluation")
 @click.option("--model", "-m", default="ddcolor-mini", show_default=True)
 @click.option("--dataset", "-d", default="samples", show_default=True)
-@click.option("--limit", type=click.IntRange(min=1), default=64, show_default=True, help="Photographs (repeated if fewer).")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=64, show_default=True, help="Photographs (repeated if fewer)."
+)
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True)
 def speed_evaluation(**how: Any) -> None:
     """The streaming pass against colorize-to-PNG, read back, score with OpenCV, scikit-image and pytorch-fid."""
-    from rich.console import Console
-
+    from bench.console import console
     from bench.speed.evaluation import compare
 
-    compare(console=Console(soft_wrap=True), **how)
+    compare(console=console(), **how)
 
 
 def _is_first_process() -> bool:

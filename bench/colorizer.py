@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-    from bench.weights import Provenance
+    from bench.loading import Provenance
 
 Generator = torch.Generator | Sequence[torch.Generator]
 """Randomness for a stochastic model: one generator for the batch, or one per image (then batch size cannot matter)."""
@@ -56,6 +56,7 @@ class Colorizer(nn.Module):
         stride: sides must be multiples of this.
         accepts_hints: whether ``forward`` takes ``hints``; models that take none raise HintsError on them.
         stochastic: whether the colours depend on ``generator``.
+        needs_target: a ceiling, not a model: evaluation gives it the original's chroma as dense hints.
         provenance: where the weights came from; set by ``bench.load_model``.
     """
 
@@ -63,6 +64,7 @@ class Colorizer(nn.Module):
     stride: int = 1
     accepts_hints: bool = False
     stochastic: bool = False
+    needs_target: bool = False
     provenance: Provenance | None = None
 
     def forward(self, lightness: Tensor, hints: Hints | None = None, generator: Generator | None = None) -> Tensor:

@@ -21,29 +21,30 @@ def examine(console: Console) -> None:
 
     code = code_version()
     commit = f" ({code.commit[:10]}{', with uncommitted changes' if code.dirty else ''})" if code.commit else ""
-    console.print(f"[bold]bench[/bold] {code.version}{commit}", highlight=False)
-    console.print("  " + ", ".join(f"{name} {version}" for name, version in library_versions().items()), highlight=False)
+    console.print(f"[bold]bench[/bold] {code.version}{commit}")
+    versions = ", ".join(f"{name} {version}" for name, version in library_versions().items())
+    console.print(f"  {versions}")
 
     console.print("\n[bold]devices[/bold]")
-    console.print(f"  {_GOOD} cpu: {os.cpu_count()} cores, {torch.get_num_threads()} threads", highlight=False)
+    console.print(f"  {_GOOD} cpu: {os.cpu_count()} cores, {torch.get_num_threads()} threads")
     for i in range(torch.cuda.device_count()):
         facts = torch.cuda.get_device_properties(i)
-        console.print(f"  {_GOOD} cuda:{i}: {facts.name}, {facts.total_memory / 2**30:.0f} GiB", highlight=False)
+        console.print(f"  {_GOOD} cuda:{i}: {facts.name}, {facts.total_memory / 2**30:.0f} GiB")
     if not torch.cuda.is_available():
-        console.print(f"  {_LACKING} no CUDA device: everything runs, but the large models are slow", highlight=False)
+        console.print(f"  {_LACKING} no CUDA device: everything runs, but the large models are slow")
 
-    console.print(f"\n[bold]data[/bold] ($BENCH_DATA is {os.environ.get('BENCH_DATA') or 'not set'})", highlight=False)
+    console.print(f"\n[bold]data[/bold] ($BENCH_DATA is {os.environ.get('BENCH_DATA') or 'not set'})")
     for info in DATASETS.values():
         try:
             dataset = open_dataset(info.name)
             of = f" of {dataset.expected}" if dataset.expected and not dataset.complete else ""
-            console.print(f"  {_GOOD} {info.name}: {len(dataset)}{of} photographs in {dataset.root}", highlight=False)
+            console.print(f"  {_GOOD} {info.name}: {len(dataset)}{of} photographs in {dataset.root}")
         except DatasetError:
-            console.print(f"  {_LACKING} {info.name}: not found; {info.how_to_get}", highlight=False)
+            console.print(f"  {_LACKING} {info.name}: not found; {info.obtain}")
 
-    console.print(f"\n[bold]weights[/bold] (cache: {cache_dir()})", highlight=False)
+    console.print(f"\n[bold]weights[/bold] (cache: {cache_dir()})")
     for status in catalogue():
         if status.status == "absent":
-            console.print(f"  {_LACKING} {status.reference}: `bench weights fetch {status.reference}`", highlight=False)
+            console.print(f"  {_LACKING} {status.reference}: `bench weights fetch {status.reference}`")
         else:
-            console.print(f"  {_GOOD} {status.reference}: {status.status}", highlight=False)
+            console.print(f"  {_GOOD} {status.reference}: {status.status}")

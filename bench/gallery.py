@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.progress import track
 
 from bench.errors import BenchError, ImageError
-from bench.images import PHOTO_SUFFIXES, read_photo
+from bench.images import read_photo
+from bench.suffixes import PHOTO_SUFFIXES
 
 
 def photos_in(sources: Sequence[Path]) -> list[tuple[Path, Path]]:
@@ -23,7 +24,8 @@ def photos_in(sources: Sequence[Path]) -> list[tuple[Path, Path]]:
         if source.is_dir():
             files = sorted(p for p in source.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES and p.is_file())
             if not files:
-                raise BenchError(f"{source} holds no photograph; suffixes looked for: {' '.join(sorted(PHOTO_SUFFIXES))}.")
+                suffixes = " ".join(sorted(PHOTO_SUFFIXES))
+                raise BenchError(f"{source} holds no photograph; suffixes looked for: {suffixes}.")
             pairs = [(file, file.relative_to(source).with_suffix(".png")) for file in files]
         elif source.exists():
             pairs = [(source, Path(source.stem + ".png"))]
@@ -55,7 +57,7 @@ def colorize_files(
     """
     from bench.colorizer import colorize
     from bench.hints import hints_from_points, parse_hint
-    from bench.weights import load_model
+    from bench.loading import load_model
 
     photos = photos_in(images)
     points = [parse_hint(hint) for hint in hints]
@@ -71,7 +73,7 @@ def colorize_files(
         target = out / relative
         target.parent.mkdir(parents=True, exist_ok=True)
         colorize(network, photo, size=size, hints=given, seed=seed).save(target)
-    console.print(f"{len(photos) - len(failures)} coloured by {model} -> {out}", highlight=False)
+    console.print(f"{len(photos) - len(failures)} coloured by {model} -> {out}")
     for failure in failures:
-        console.print(f"[red]skipped: {failure}[/red]", highlight=False)
+        console.print(f"[red]skipped: {failure}[/red]")
     return failures

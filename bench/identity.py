@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 
+from bench.checkpoints import file_sha256
 from bench.colorizer import Colorizer
 from bench.registry import card_of, model_names
 from bench.runs import ModelRecord
-from bench.weights import file_sha256
 
 
 @dataclass(frozen=True)

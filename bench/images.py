@@ -7,7 +7,6 @@ Of an animation or a multi-page file the first picture is read.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
 from functools import cache
 from pathlib import Path
@@ -20,14 +19,6 @@ from bench.errors import ImageError
 
 if TYPE_CHECKING:
     import torch
-
-_AVIF = importlib.util.find_spec("PIL._avif") is not None
-
-PHOTO_SUFFIXES: frozenset[str] = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
-    | ({".avif"} if _AVIF else set())
-)
-"""Suffixes of photographs, in lower case: compare with ``path.suffix.lower()``."""
 
 # Formats of photographs only: Pillow would otherwise hand PostScript to an external interpreter.
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000")
@@ -164,10 +155,8 @@ def _eight_bit(gray: np.ndarray, name: str, sixteen: bool) -> Image.Image:
     low, high = float(gray.min()), float(gray.max())
     if not (np.isfinite(low) and np.isfinite(high)) or low < 0 or high > 65535:
         raise ImageError(f"{name} holds gray values from {low:g} to {high:g}. Expected 0..1, 0..255 or 0..65535.")
-    if sixteen or high > 255:
-        full_scale = 65535.0
-    else:
-        full_scale = 1.0 if gray.dtype.kind == "f" and high <= 1 else 255.0
+    unit = gray.dtype.kind == "f" and high <= 1
+    full_scale = 65535.0 if sixteen or high > 255 else 1.0 if unit else 255.0
     return Image.fromarray(np.rint(gray * (255.0 / full_scale)).astype(np.uint8)).convert("RGB")
 
 

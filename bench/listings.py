@@ -9,7 +9,6 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
 from bench.datasets import DATASETS, open_dataset
-from bench.datasets.check import check_dataset
 from bench.errors import DatasetError
 from bench.registry import ModelCard, card_of, list_models
 from bench.weights import WeightsStatus, catalogue, statuses_named, verify
@@ -32,7 +31,7 @@ def models_table() -> Table:
     table = plain_table("model", "family", "year>", "parameters>", "MACs at 256>", "licence", "weights", "takes")
     here = {(s.model, s.weights.name): s.status for s in catalogue()}
     for card in list_models():
-        weights = ", ".join(f"{w.name} [dim]{here[card.name, w.name]}, {w.origin}[/dim]" for w in card.weights)
+        weights = ", ".join(f"{w.name} [dim]({w.origin}, {here[card.name, w.name]})[/dim]" for w in card.weights)
         table.add_row(
             f"[bold]{card.name}[/bold]",
             card.family,
@@ -95,7 +94,8 @@ def weights_table() -> Table:
 
 def verify_and_print(names: tuple[str, ...]) -> bool:
     """One line per file that is here (or named); False if any differs from its digest."""
-    chosen = [s for n in names for s in statuses_named(n)] if names else [s for s in catalogue() if s.status != "absent"]
+    named = [status for name in names for status in statuses_named(name)]
+    chosen = named if names else [status for status in catalogue() if status.status != "absent"]
     good = True
     for status in chosen:
         outcome = verify(status)
@@ -115,7 +115,8 @@ def datasets_table(data_root: Path | None) -> Table:
             try:
                 dataset = open_dataset(info.name, split=split, data_root=data_root)
             except DatasetError:
-                table.add_row(f"[bold]{info.name}[/bold]", split, "–", str(info.expected.get(split) or "–"), "", "[dim]not found[/dim]")
+                missing = ("–", str(info.splits[split] or "–"), "", "[dim]not found; see `bench doctor`[/dim]")
+                table.add_row(f"[bold]{info.name}[/bold]", split, *missing)
                 continue
             digest = dataset.quick_digest()
             table.add_row(
@@ -134,10 +135,19 @@ def check_and_print(name: str, split: str | None, data_root: Path | None, consol
     """Read every photograph of a dataset; False if any is missing or unreadable."""
     from rich.progress import Progress
 
+    from bench.datasets.check import check_dataset
+
     dataset = open_dataset(name, split=split, data_root=data_root)
-    with Progress(console=Console(stderr=True)) as progress:
+    with Progress(console=screen(error=True)) as progress:
         task = progress.add_task(f"reading {dataset.name}", total=len(dataset))
-        report = check_dataset(dataset, progress=lambda done: progress.update(task, completed=done))
-    for line in report.lines():
-        console.print(line, highlight=False)
-    return report.ok
+        report = check_dataset(dataset, progress=lambda done, _total: progress.update(task, completed=done))
+    console.print(f"{dataset.key}: {dataset.count} photographs in {dataset.root}")
+    console.print(f"digest {dataset.digest()}")
+    if report.smallest and report.largest:
+        sizes = " to ".join(f"{size.width} x {size.height}" for size in (report.smallest, report.largest))
+        console.print(f"sizes from {sizes}; {len(report.gray)} gray")
+    for names in report.duplicates:
+        console.print(f"[yellow]the same photograph: {', '.join(names)}[/yellow]")
+    for name, reason in report.unreadable:
+        console.print(f"[red]unreadable: {name}: {reason}[/red]")
+    return report.sound

@@ -21,10 +21,10 @@ from rich.text import Text
 
 from bench.datasets import Dataset, open_dataset
 from bench.errors import WeightsError
+from bench.loading import check_weights
 from bench.protocol import Protocol, load_protocol
 from bench.registry import card_of, list_models
-from bench.runs import Run
-from bench.weights import check_weights
+from bench.runs import RUNS, Run
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,12 @@ class _Rate(ProgressColumn):
 
 
 def measure(
-    plan: Plan, console: Console, device: str | None = None, store: Path | None = None, quiet: bool = False, **how: object
+    plan: Plan,
+    console: Console,
+    device: str | None = None,
+    store: Path = RUNS,
+    quiet: bool = False,
+    **how: object,
 ) -> Iterator[Run]:
     """Measure the plan, model by model; yields each Run as soon as it is written.
 
@@ -92,11 +97,10 @@ def measure(
         console: for the progress bar (standard error, so that ``--json`` stays clean).
         device, store: see ``bench.evaluate``.
         quiet: no progress bar (processes other than the first).
-        how: fields of ``bench.evaluate.Settings``.
+        how: fields of ``bench.evaluation.Settings``.
     """
-    from bench.evaluate import Settings, evaluate
-    from bench.runs import RUNS
-    from bench.weights import load_model
+    from bench.evaluation import Settings, evaluate
+    from bench.loading import load_model
 
     settings = Settings(**how)  # type: ignore[arg-type]
     columns = (
@@ -117,7 +121,7 @@ def measure(
                     dataset,
                     plan.protocol,
                     device=device,
-                    store=store or RUNS,
+                    store=store,
                     settings=settings,
                     on_progress=lambda done, total, task=task: progress.update(task, completed=done, total=total),  # type: ignore[misc]
                 )

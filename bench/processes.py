@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from lightning_fabric import Fabric
 
 from bench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 Precision = Literal["fp32", "bf16", "fp16"]
 _FABRIC_PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
@@ -18,10 +20,16 @@ _FABRIC_PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
 }
 
 
-def default_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+def pick_device(device: str | torch.device | None = None) -> torch.device:
+    """``device`` if this machine has it; None = CUDA, else MPS, else the CPU. Raises ConfigError."""
+    present = ["cpu"]
+    if torch.backends.mps.is_available():
+        present.insert(0, "mps")
+    present[:0] = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    wanted = str(device or present[0].partition(":")[0])
+    if wanted not in present and wanted not in {d.partition(":")[0] for d in present}:
+        raise ConfigError(f"there is no device {wanted!r}. Expected one of: {', '.join(present)}.")
+    return torch.device(wanted)
 
 
 def connect(device: str | None = None, precision: Precision = "fp32") -> Fabric:
@@ -32,17 +40,15 @@ def connect(device: str | None = None, precision: Precision = "fp32") -> Fabric:
     Raises:
         ConfigError: the device is not there.
     """
-    wanted = device or default_device()
-    kind, _, index = wanted.partition(":")
-    if kind not in {"cpu", "cuda", "mps"} or (kind == "cuda" and not torch.cuda.is_available()):
-        found = ", ".join(["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))])
-        raise ConfigError(f"--device {wanted} is not available here; found: {found}.")
+    wanted = pick_device(device)
+    from lightning_fabric import Fabric
+
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     nodes, local = _world()
     fabric = Fabric(
-        accelerator=kind,
-        devices=[int(index)] if index and nodes * local == 1 else local,
+        accelerator=wanted.type,
+        devices=[wanted.index] if wanted.index is not None and nodes * local == 1 else local,
         num_nodes=nodes,
         strategy="ddp" if nodes * local > 1 else "auto",
         precision=_FABRIC_PRECISION[precision],

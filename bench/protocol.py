@@ -174,7 +174,8 @@ def _opencv_bilinear(pixels: np.ndarray, size: int) -> np.ndarray:
     rows = _neighbours(pixels.shape[0], size)
     columns = _neighbours(pixels.shape[1], size)
     tall = _blended(pixels, rows, axis=0)
-    return np.rint(_blended(tall, columns, axis=1)).astype(np.uint8)
+    square: np.ndarray = np.rint(_blended(tall, columns, axis=1)).astype(np.uint8)
+    return square
 
 
 def _neighbours(length: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -187,5 +188,6 @@ def _neighbours(length: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndar
 def _blended(pixels: np.ndarray, between: tuple[np.ndarray, np.ndarray, np.ndarray], axis: int) -> np.ndarray:
     first, second, weight = between
     weight = weight.reshape(-1, *[1] * (pixels.ndim - 1 - axis))
-    low = pixels.take(first, axis).astype(np.float32)
-    return low + weight * (pixels.take(second, axis) - low)
+    low: np.ndarray = pixels.take(first, axis).astype(np.float32)
+    blended: np.ndarray = low + weight * (pixels.take(second, axis) - low)
+    return blended

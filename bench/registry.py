@@ -176,7 +176,8 @@ def _factory_in_file(reference: str) -> Callable[..., Any]:
     if not Path(path).is_file():
         raise BenchError(f"model {reference!r}: there is no file {path}. Expected path/to/file.py:ClassName.")
     spec = importlib.util.spec_from_file_location(f"bench_model_{Path(path).stem}", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     try:
@@ -199,9 +200,8 @@ def _cards_in_source(path: Path) -> tuple[ModelCard, ...]:
     if not path.is_file():
         raise BenchError(f"there is no file {path}. Expected path/to/file.py:ClassName.")
     for node in ast.parse(path.read_text(encoding="utf-8"), filename=str(path)).body:
-        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-        if isinstance(target, ast.Name) and target.id == "CARDS":
-            return _evaluate(getattr(node, "value"), path)
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "CARDS":
+            return _evaluate(node.value, path)
     return ()
 
 

@@ -1,9 +1,8 @@
-"""The Run: one record of what was measured, and the store that keeps them. A Run is never edited after it is written."""
+"""The Run, one record of what was measured, and the store that keeps them. A Run is never edited once written."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -174,8 +173,8 @@ class Store:
                 shutil.move(samples, new / "samples")
             (new / "result.json").write_text(run.model_dump_json(indent=2) + "\n", encoding="utf-8")
             if final.exists():
-                os.replace(final, Path(temporary) / "old")
-            os.replace(new, final)
+                final.replace(Path(temporary) / "old")
+            new.replace(final)
         return final
 
     def rows(self, run: Run) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from bench.matrix import Plan
 from bench.metrics import NUMBERS
 from bench.runs import Estimate, Run
 
@@ -66,11 +67,24 @@ def print_results(runs: Sequence[Run], console: Console) -> None:
             if estimate.value is None and estimate.reason and name not in reasons.setdefault(estimate.reason, []):
                 reasons[estimate.reason].append(name)
     for reason, names in reasons.items():
-        console.print(f"[dim]not measured: {', '.join(names)} – {reason}[/dim]", highlight=False)
+        console.print(f"[dim]not measured: {', '.join(names)} – {reason}[/dim]")
     hashes = sorted({f"{run.protocol.name} ({run.protocol.hash})" for run in runs})
-    console.print(f"[dim]protocol {', '.join(hashes)}; ± is half of the 95 % interval[/dim]", highlight=False)
+    console.print(f"[dim]protocol {', '.join(hashes)}; ± is half of the 95 % interval[/dim]")
     for run in runs:
         for failure in run.failures[:5]:
             console.print(f"[red]{run.dataset.name}: {failure.name} was not measured: {failure.reason}[/red]")
         if len(run.failures) > 5:
             console.print(f"[red]{run.dataset.name}: and {len(run.failures) - 5} more, see result.json[/red]")
+
+
+def print_plan(plan: Plan, console: Console) -> None:
+    """What ``bench run --dry-run`` shows."""
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    for column in ("model", "weights", "dataset", "photographs", "protocol", "numbers"):
+        table.add_column(column)
+    for model in plan.models:
+        for dataset in plan.datasets:
+            protocol = f"{plan.protocol.name} ({plan.protocol.hash})"
+            weights = plan.weights or "default"
+            table.add_row(model, weights, dataset.key, dataset.count, protocol, ", ".join(plan.protocol.metrics))
+    console.print(table)

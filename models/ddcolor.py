@@ -1,8 +1,8 @@
 """DDColor: photo-realistic image colorization via dual decoders (Kang et al., ICCV 2023, arXiv 2212.11613).
 
-A ConvNeXt encoder feeds a pixel decoder (U-Net, stride 32 -> 1) and a colour decoder (learned colour queries that attend
-to the pixel decoder's multi-scale features); each query weights the pixel embedding, and a 1x1 convolution turns the
-weighted sum into chroma. Agrees with the official repository (piddnad/DDColor, commit 2adb63f) to 1e-4 with its weights.
+A ConvNeXt encoder feeds a pixel decoder (U-Net, stride 32 -> 1) and a colour decoder (learned colour queries that
+attend to the pixel decoder's multi-scale features); each query weights the pixel embedding, and a 1x1 convolution turns
+the weighted sums into chroma. Agrees with the official repository (piddnad/DDColor, commit 2adb63f) to 1e-4 with its weights.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Encoder(nn.Module):
         if backbone.startswith("swin"):
             options = {"strict_img_size": False, **options}
         self.body = timm.create_model(backbone, features_only=True, pretrained=False, **options)
-        info = self.body.feature_info
+        info: Any = self.body.feature_info
         self.taken = [i for i, stride in enumerate(info.reduction()) if stride in (4, 8, 16, 32)]
         self.channels_last = str(getattr(self.body, "output_fmt", "NCHW")).endswith("NHWC")
         self.channels = [info.channels()[i] for i in self.taken]
@@ -253,9 +253,9 @@ class ColorDecoder(nn.Module):
         for parameter in (*self.attention.parameters(), *self.feedforward.parameters()):
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
-        for projection in self.projections:
-            nn.init.kaiming_uniform_(projection.weight, a=1)
-            nn.init.zeros_(projection.bias)
+        for projection in self.projections.children():
+            nn.init.kaiming_uniform_(projection.get_parameter("weight"), a=1)
+            nn.init.zeros_(projection.get_parameter("bias"))
 
     def forward(self, maps: Mapping[int, Tensor]) -> Tensor:
         values, keys = [], []
@@ -267,7 +267,7 @@ class ColorDecoder(nn.Module):
         x = self.query_feat.weight.expand(len(values[0]), -1, -1)
         for i, (attention, feedforward) in enumerate(zip(self.attention, self.feedforward, strict=True)):
             level = i % len(values)
-            for layer in attention:
+            for layer in attention.children():
                 x = layer(x, self.query_embed.weight, keys[level], values[level])
             x = feedforward(x)
         return self.color_embed(self.norm(x))
@@ -306,6 +306,8 @@ class DDColor(Colorizer):
     """
 
     stride = 32
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self,
@@ -341,8 +343,8 @@ class DDColor(Colorizer):
         self.refuse_hints(hints)
         rgb = (gray_rgb(lightness) - self.mean) / self.std
         maps = self.pixel_decoder(self.encoder(rgb))
-        # The paper forms one map per query, (B, queries, H, W), and mixes them with a 1x1 convolution. Mixing, shuffling
-        # and blurring are linear, so mixing the queries first gives the same chroma at 1/50 of the memory and work.
+        # The paper forms one map per query, (B, queries, H, W), and mixes them with a 1x1 convolution. Mixing,
+        # shuffling and blurring are linear: mixing the queries first gives the same chroma at 1/50 of the memory.
         weight = self._refine_weight()
         mixture = weight[:, :-3].expand(len(rgb), -1, -1)
         if self.color_decoder is not None:
@@ -410,7 +412,7 @@ _OFFICIAL_EXTRAS = {"mean", "std", "encoder.arch.head_cls.weight", "encoder.arch
 
 
 def from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the keys of an official checkpoint; a key that no rule knows keeps its name, so strict loading reports it."""
+    """Rename the keys of an official checkpoint; a key that no rule knows stays, so that strict loading reports it."""
     renamed = {}
     for key, tensor in state.items():
         if key in _OFFICIAL_EXTRAS:
@@ -431,7 +433,7 @@ def ddcolor_tiny(**options: Any) -> DDColor:
 
 def ddcolor_mini(**options: Any) -> DDColor:
     """About 1.2 M parameters: ConvNeXt 2-2-4-2 at 24-144 channels, 32 queries, 6 layers; made for 128 px."""
-    mini = {
+    mini: dict[str, Any] = {
         "backbone": "convnext_tiny",
         "backbone_options": {"depths": (2, 2, 4, 2), "dims": (24, 48, 96, 144), "ls_init_value": 1e-2},
         "width": 80,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import tarfile
 import time
 from pathlib import Path
@@ -72,7 +71,7 @@ def loss_of(model: DDColor, rgb: Tensor, colour_weight: float) -> dict[str, Tens
 def save(path: Path, **content: object) -> None:
     temporary = path.with_suffix(".tmp")
     torch.save(content, temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def export(model: DDColor, state: dict[str, Tensor], path: Path) -> None:
@@ -151,7 +150,12 @@ def main(
             print(f"{elapsed / 60:6.1f} min  step {step:6d}  lr {rate:.1e}  {figures}", flush=True)
         if time.monotonic() - saved_at > 60:
             save(
-                checkpoint, model=model.state_dict(), optimizer=optimizer.state_dict(), ema=ema, step=step, elapsed=elapsed
+                checkpoint,
+                model=model.state_dict(),
+                optimizer=optimizer.state_dict(),
+                ema=ema,
+                step=step,
+                elapsed=elapsed,
             )
             saved_at = time.monotonic()
     save(checkpoint, model=model.state_dict(), optimizer=optimizer.state_dict(), ema=ema, step=step, elapsed=elapsed)

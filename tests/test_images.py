@@ -11,7 +11,8 @@ from PIL import Image
 from skimage import color as skcolor
 
 from bench.errors import ImageError
-from bench.images import PHOTO_SUFFIXES, photo_from_tensor, read_photo, read_rgb, rgb_tensor
+from bench.images import photo_from_tensor, read_photo, read_rgb, rgb_tensor
+from bench.suffixes import PHOTO_SUFFIXES
 
 
 def gradient(height: int = 40, width: int = 56) -> np.ndarray:
@@ -166,6 +167,7 @@ def test_every_orientation_is_turned_upright(orientation: int) -> None:
     assert close(read_photo(file), upright, 0)
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_damaged_exif_does_not_hide_the_photo() -> None:
     file = encoded(Image.fromarray(gradient()), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f", quality=98)
     assert close(read_photo(file), gradient(), 12)

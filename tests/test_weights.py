@@ -24,22 +24,13 @@ import torch
 from safetensors.torch import save_file
 
 from bench import load_model
+from bench.checkpoints import file_sha256, read_state_dict
 from bench.errors import BenchError, ConfigError, UnknownNameError, WeightsError
+from bench.fetching import fetch
+from bench.loading import check_weights
+from bench.processes import pick_device
 from bench.registry import Weights, card_of, model_names
-from bench.weights import (
-    BACKBONES,
-    WeightsStatus,
-    catalogue,
-    check_weights,
-    fetch,
-    file_sha256,
-    find_backbone,
-    locate,
-    pick_device,
-    read_state_dict,
-    statuses_named,
-    verify,
-)
+from bench.weights import BACKBONES, WeightsStatus, catalogue, find_backbone, locate, statuses_named, verify
 
 NET = """
 import torch
@@ -258,7 +249,7 @@ def test_fetch_with_a_full_disk(server: Server, cache: Path, monkeypatch: pytest
 def test_a_killed_fetch_leaves_nothing_under_the_name(server: Server, cache: Path) -> None:
     server.files["/net.pth"], server.stall = PAYLOAD, threading.Event()
     code = (
-        "from bench.registry import Weights; from bench.weights import fetch;"
+        "from bench.registry import Weights; from bench.fetching import fetch;"
         f"fetch(Weights(name='paper', file='net.pth', url='{server.url}/net.pth'), 'net', progress=False)"
     )
     child = subprocess.Popen([sys.executable, "-c", code])
@@ -574,6 +565,7 @@ def test_load_passes_options_and_marks_random_weights(net: str) -> None:
     assert model.state_dict()["mix.weight"].shape[0] == 5
     assert model.provenance is not None
     assert (model.provenance.source, model.provenance.sha256) == ("random", "none")
+    assert (model.provenance.model, model.provenance.options) == (net, {"width": 5})
 
 
 def test_load_gray_needs_nothing() -> None:

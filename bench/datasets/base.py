@@ -1,4 +1,4 @@
-"""A Dataset: named colour images of one split, in a fixed order, with a digest. It never resizes, converts or batches."""
+"""A Dataset: named colour images of one split, in a fixed order, with a digest. Never resizes, converts or batches."""
 
 from __future__ import annotations
 

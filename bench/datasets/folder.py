@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.datasets.base import Dataset
 from bench.datasets.search import by_path
 from bench.errors import DatasetError
-from bench.images import PHOTO_SUFFIXES
+from bench.suffixes import PHOTO_SUFFIXES
 
 PREFIX = "folder:"
 SPLIT = "all"
@@ -38,5 +38,7 @@ def find(path: str, roots: Sequence[Path]) -> Dataset:
     found = by_path(folder)
     if not found:
         suffixes = " ".join(sorted(PHOTO_SUFFIXES))
-        raise DatasetError(f"{folder} holds no photograph. Expected files, also in subfolders, with one of: {suffixes}.")
+        raise DatasetError(
+            f"{folder} holds no photograph. Expected files, also in subfolders, with one of: {suffixes}."
+        )
     return Dataset(f"{PREFIX}{folder.resolve().name}", SPLIT, folder, tuple(found), tuple(found.values()))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.datasets.base import Dataset, DatasetInfo
 from bench.errors import DatasetError
-from bench.images import PHOTO_SUFFIXES
+from bench.suffixes import PHOTO_SUFFIXES
 
 ANY = re.compile("")
 """As ``Place.below``: look into all folders, however deep."""
@@ -68,11 +68,12 @@ def photos(place: Place) -> Iterator[Path]:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
+            path = folder / entry.name
             if _is_folder(entry):
                 if place.below is not None and place.below.match(entry.name):
-                    below.append(folder / entry.name)
-            elif os.path.splitext(entry.name)[1].lower() in PHOTO_SUFFIXES:
-                yield folder / entry.name
+                    below.append(path)
+            elif path.suffix.lower() in PHOTO_SUFFIXES:
+                yield path
         waiting.extend(reversed(below))
 
 
@@ -144,7 +145,7 @@ def missing(info: DatasetInfo, roots: Sequence[Path], places: Iterable[Place], w
     barren = [str(place.folder) for place in places if place.folder not in roots and place.folder.is_dir()]
     lines = [
         f"dataset {info.name!r} was not found. Looked in: {', '.join(map(str, roots))}.",
-        *([f"There, {', '.join(barren)} hold{'s' if len(barren) == 1 else ''} no {what}."] if barren else []),
+        *([f"These folders exist, but hold no {what}: {', '.join(barren)}."] if barren else []),
         f"Expected below one of these: {info.layout}",
         f"To get it: {info.obtain}",
         "If it lies elsewhere, name the folder above it: --data-root FOLDER, or set BENCH_DATA.",

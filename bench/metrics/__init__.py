@@ -51,7 +51,7 @@ NUMBERS: dict[str, Number] = {
     for number in (
         Number(
             "fid", "FID", "", "lower",
-            "Fréchet Inception distance as pytorch-fid defines it: TensorFlow's Inception, 2048 pool features, uint8 RGB",
+            "Fréchet Inception distance as in pytorch-fid: TensorFlow's Inception, 2048 pool features of uint8 RGB",
             "bench.metrics.fid:FID", True, 2,
         ),
         Number(
@@ -61,7 +61,7 @@ NUMBERS: dict[str, Number] = {
         ),
         Number(
             "fid_ddcolor", "FID (DDColor)", "", "lower",
-            "DDColor's validation: as fid_ct2, with the input first mapped to [0.5, 1]; only to match its training logs",
+            "DDColor's validation: as fid_ct2, with input first squeezed into [0.5, 1]; only to match its own logs",
             "bench.metrics.fid:FIDddcolor", True, 2,
         ),
         Number(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bench.color import rgb_to_lab
-from bench.metrics.base import DistributionMetric
+from bench.metrics.base import DistributionMetric, full_precision
 
 _LAST = 150  # thresholds 0, 1, ..., 150
 _STEP = 10  # side of a bin in ab
@@ -34,7 +34,8 @@ class AuC(DistributionMetric):
     def update(self, prediction: Tensor, target: Tensor | None = None) -> None:
         """Take in a batch, see ``Metric.update``."""
         images, originals = self.pair(prediction, target)
-        ab, truth = rgb_to_lab(images)[:, 1:], rgb_to_lab(originals)[:, 1:]
+        with full_precision(self.device):
+            ab, truth = rgb_to_lab(images)[:, 1:], rgb_to_lab(originals)[:, 1:]
         least = (ab - truth).norm(dim=1).ceil().clamp(max=_LAST + 1).long()  # the first threshold that is met
         a, b = (truth / _STEP).round().long().unbind(1)
         place = (((a - _A[0]) * (_B[1] - _B[0] + 1) + b - _B[0]) * (_LAST + 2) + least).flatten()

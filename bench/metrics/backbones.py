@@ -7,8 +7,9 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
+from bench import weights
+from bench.checkpoints import read_state_dict
 from bench.errors import WeightsError
-from bench.weights import find_backbone, read_state_dict
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -19,7 +20,7 @@ def read_backbone(name: str) -> dict[str, Tensor]:
     Raises:
         WeightsError: the file is absent or damaged; the text says how to get it.
     """
-    return read_state_dict(find_backbone(name))
+    return read_state_dict(weights.find_backbone(name))
 
 
 def fill(network: Network, state: Mapping[str, Tensor], name: str) -> Network:
@@ -33,7 +34,7 @@ def fill(network: Network, state: Mapping[str, Tensor], name: str) -> Network:
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(
-            f"{find_backbone(name)} does not fit the network {name} ({reason}). "
+            f"{weights.find_backbone(name)} does not fit the network {name} ({reason}). "
             f"Delete it and run `bench weights fetch {name}`."
         ) from error
     return network.eval().requires_grad_(False)

@@ -76,7 +76,7 @@ class Metric(torchmetrics.Metric):
     def state_tensors(self) -> dict[str, Tensor]:
         """Copies of the states on the CPU, for ``merge_tensors`` in another process or another session."""
         self.flush()
-        return {name: torch.clone(value.detach()).cpu() for name, value in self.metric_state.items()}
+        return {name: torch.clone(getattr(self, name)).cpu() for name in self.metric_state}
 
     def merge_tensors(self, states: Mapping[str, Tensor]) -> None:
         """Add the states of a disjoint part of the data; afterwards it is as if this metric had seen that part too.

@@ -17,30 +17,33 @@ _BANDS = 3  # lightness: dark, middle, bright
 _CHROMA_UNIT = 50.0  # brings layout and bands to the spread of the histogram
 _SCALE = 10.0  # of the whole descriptor, for numbers of a readable size
 
-DIMENSION = _NODES**2 + 5 * _CELLS**2 + 4 * _BANDS
+_FLAT = 1.0  # mean squared gradient, in Lab units, that counts as nothing but rounding
+
+DIMENSION = _NODES**2 + 5 * _CELLS**2 + 4 * _BANDS + 3
 
 
 def chroma_descriptor(images: Tensor) -> Tensor:
-    """What colours an image has, where, and on what lightness.
+    """What colours an image has, where, and how they go with its lightness.
 
-    Three parts, each there for an error that the others miss:
+    Four parts, each there for an error that the others miss:
 
     * 81: the square root of a 9 x 9 histogram of (a*, b*) with bilinear votes. Nodes lie densely near neutral, where
       four fifths of the pixels of photographs are. The root (Hellinger) keeps rare vivid colours from drowning.
     * 20: mean a*, b*, chroma and standard deviation of a*, b* in the cells of a 2 x 2 grid: the layout.
-    * 12: mass, a*, b* and chroma of three overlapping bands of lightness: which colours go with light and dark. This
-      is what notices chroma that is plausible but belongs to another photograph.
+    * 12: mass, a*, b* and chroma of three overlapping bands of lightness: which colours go with light and dark.
+    * 3: cosines between the gradients of lightness and of a*, b* and (in magnitude) both: whether colours end where
+      things end. Chroma that bleeds, or is plausible but belongs to another photograph, is noticed here.
 
     Args:
         images: (B, 3, H, W) uint8 RGB.
 
     Returns:
-        (B, 113) float32.
+        (B, 116) float32.
     """
     lightness, ab = rgb_to_lab(images).split((1, 2), dim=1)
     chroma = ab.norm(dim=1, keepdim=True)
     colour = torch.cat((ab, chroma), dim=1) / _CHROMA_UNIT  # (B, 3, H, W)
-    parts = (_histogram(ab).sqrt(), _layout(colour), _bands(lightness, colour))
+    parts = (_histogram(ab).sqrt(), _layout(colour), _bands(lightness, colour), _edges(lightness, ab))
     return _SCALE * torch.cat([part.flatten(1) for part in parts], dim=1)
 
 
@@ -71,10 +74,22 @@ def _bands(lightness: Tensor, colour: Tensor) -> Tensor:
     return votes @ weighed.transpose(1, 2) / votes.shape[-1]
 
 
+def _edges(lightness: Tensor, ab: Tensor) -> Tensor:
+    """(B, 1, H, W) L* and (B, 2, H, W) -> (B, 3) cosines of the gradients of L* and a*, L* and b*, |L*| and |ab|."""
+    lab = torch.cat((lightness, ab), dim=1)
+    here = lab[..., :-1, :-1]
+    gradient = torch.stack((lab[..., :-1, 1:] - here, lab[..., 1:, :-1] - here), dim=2)  # (B, 3, 2, H - 1, W - 1)
+    energy = gradient.square().sum(2).mean((-2, -1))  # (B, 3)
+    signed = (gradient[:, :1] * gradient[:, 1:]).sum(2).mean((-2, -1))  # (B, 2)
+    both = (gradient[:, 0].norm(dim=1) * gradient[:, 1:].flatten(1, 2).norm(dim=1)).mean((-2, -1))  # (B,)
+    chroma = torch.cat((energy[:, 1:], energy[:, 1:].sum(1, keepdim=True)), dim=1)
+    return torch.cat((signed, both[:, None]), dim=1) / ((energy[:, :1] + _FLAT) * (chroma + _FLAT)).sqrt()
+
+
 class FCD(FrechetMetric):
     """Fréchet distance between Gaussians of ``chroma_descriptor`` over predictions and over originals.
 
-    It grows when colours fade, turn in hue, move to another place, or belong to another photograph, and it works
+    It grows when colours fade, turn in hue, bleed, move to another place, or belong to another photograph, and it works
     wherever torch does. Its values mean something only beside other values of FCD under the same protocol and number
     of images; it is no FID and no stand-in for it.
     """

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import inception_v3
+from torchvision.models import inception_v3  # type: ignore[import-untyped]
 
 from bench.metrics.backbones import fill, read_backbone
 from bench.metrics.frechet import FrechetMetric
@@ -114,13 +114,13 @@ class FIDct2(InceptionMetric):
         WeightsError: the weights are absent or damaged.
     """
 
+    gain: Tensor
+    shift: Tensor
+
     def __init__(self, batch_size: int | None = None, number: str = "fid_ct2") -> None:
         super().__init__(number, torchvision_inception, batch_size)
         self.register_buffer("gain", 2 * torch.tensor(_IMAGENET_STD).view(3, 1, 1), persistent=False)
         self.register_buffer("shift", 2 * torch.tensor(_IMAGENET_MEAN).view(3, 1, 1) - 1, persistent=False)
-
-    gain: Tensor
-    shift: Tensor
 
     def scale(self, unit: Tensor) -> Tensor:
         return unit * self.gain + self.shift

@@ -50,11 +50,11 @@ def _trace_of_root(cov1: Array, cov2: Array) -> float:
 def _factor(cov: Array) -> Array:
     """F with F F^T = C: Cholesky where C has full rank (2.2 times faster in all), else from eigenvectors."""
     try:
-        return np.linalg.cholesky(cov)
+        return np.asarray(np.linalg.cholesky(cov), np.float64)
     except np.linalg.LinAlgError:
         values, vectors = np.linalg.eigh(cov)
         real = values > values[-1] * len(values) * np.finfo(np.float64).eps  # what is below is rounding
-        return np.asarray(vectors[:, real] * np.sqrt(values[real]))
+        return np.asarray(vectors[:, real] * np.sqrt(values[real]), np.float64)
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,9 @@ class FrechetMetric(DistributionMetric):
         dimension: of the features.
         batch_size: images per pass of the extractor; 0 = no network, any batch will do; None = 32 (4 on a CPU).
     """
+
+    prediction_n: Tensor
+    target_n: Tensor
 
     def __init__(self, number: str, dimension: int, batch_size: int | None = None) -> None:
         super().__init__((number,))
@@ -129,8 +132,8 @@ class FrechetMetric(DistributionMetric):
         if side in self._waiting:
             prepared = torch.cat((self._waiting.pop(side), prepared))
         full = len(prepared) - len(prepared) % size
-        for batch in prepared[:full].split(size):
-            self._add(side, batch, size)
+        for start in range(0, full, size):
+            self._add(side, prepared[start : start + size], size)
         if full < len(prepared):
             self._waiting[side] = prepared[full:].clone()
 

@@ -181,14 +181,14 @@ def test_a_missing_dataset_says_where_and_how(name: str, tmp_path: Path, monkeyp
 def test_an_empty_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "imagenet/val").mkdir(parents=True)
     put(tmp_path / "imagenet/val/mine.jpg")
-    with pytest.raises(DatasetError, match=r"imagenet/val holds? no ILSVRC2012_val|imagenet/val hold no ILSVRC"):
+    with pytest.raises(DatasetError, match=r"hold no ILSVRC2012_val_X+\.JPEG: .*imagenet/val"):
         open_dataset("imagenet", data_root=tmp_path)
 
 
 def test_unknown_names() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean imagenet"):
         open_dataset("imagnet")
-    with pytest.raises(UnknownNameError, match="split of imagenet 'val10k'.*val50k"):
+    with pytest.raises(UnknownNameError, match=r"split of imagenet 'val10k'.*val50k"):
         open_dataset("imagenet", "val10k")
     with pytest.raises(UnknownNameError, match="split of coco"):
         open_dataset("coco/val5k")

@@ -7,8 +7,8 @@ from filled import GOLDENS, ddcolor_state, generator
 from torch import Tensor, nn
 
 from bench.color import gray_rgb
-from bench.errors import HintsError, WeightsError
 from bench.colorizer import Hints
+from bench.errors import HintsError, WeightsError
 from models.ddcolor import DDColor, ddcolor, ddcolor_mini, ddcolor_tiny
 
 OFFICIAL = {"ddcolor_large": (ddcolor, 227_869_328), "ddcolor_tiny": (ddcolor_tiny, 55_006_640)}
@@ -115,9 +115,7 @@ def test_ablation_switches_train(switch: dict) -> None:
 
 @torch.inference_mode()
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "backbone", ["convnext_small", "convnext_base", "resnet50", "swin_tiny_patch4_window7_224"]
-)
+@pytest.mark.parametrize("backbone", ["convnext_small", "convnext_base", "resnet50", "swin_tiny_patch4_window7_224"])
 def test_backbones(backbone: str) -> None:
     model = ddcolor_mini(backbone=backbone, backbone_options={}).eval()
     assert model(torch.rand(1, 1, 128, 192) * 100).shape == (1, 2, 128, 192)

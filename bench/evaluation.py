@@ -25,7 +25,7 @@ from bench.errors import DatasetError
 from bench.hints import dense_hints, draw_hints
 from bench.identity import identify
 from bench.images import photo_from_tensor
-from bench.loading import Batch, TestCases, default_workers, loader
+from bench.loading import load_model
 from bench.metrics import Metric, build_metrics
 from bench.metrics.base import DistributionMetric, ImageMetric
 from bench.parts import Part, Parts, merge_rows
@@ -44,7 +44,7 @@ from bench.runs import (
     folder_of,
 )
 from bench.statistics import bootstrap_means, interval
-from bench.weights import load_model
+from bench.testcases import Batch, TestCases, default_workers, loader
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -320,7 +320,7 @@ class _Job:
             dirty=self.code.dirty,
             code_digest=self.code.digest,
             libraries=library_versions(),
-            device=device_facts(self.fabric.device),
+            device=dict(device_facts(self.fabric.device)),
             precision=self.settings.precision,
             command=self.settings.command,
             start=self.started,

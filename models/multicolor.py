@@ -1,0 +1,230 @@
+"""MultiColor: image colorization by learning from multiple colour spaces (Du et al., ACM MM 2024, arXiv 2408.04172).
+
+One encoder and pixel decoder serve a colour module for each of Lab, HSV and YUV (queries, transformer decoder, colour
+mapper); the colour space complementary network (CSCNet) makes RGB of their channels and the lightness. No official code
+or weights exist. The decoders are DDColor's; the widths of CSCNet are those of the public re-implementation
+(ivansetka/image-colorizer, commit 2d7e13a). That one ends CSCNet with batch norm and ReLU although its losses compare
+the result to signed Lab, so that no negative chroma can be reached; here CSCNet has the paper's group norm and GELU,
+its output is RGB, and nothing comes after its last convolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import remove_spectral_norm
+
+from bench.color import gray_rgb, rgb_to_lab
+from bench.colorizer import Colorizer, Generator, Hints
+from bench.registry import ModelCard
+from models.ddcolor import IMAGENET_MEAN, IMAGENET_STD, ColorDecoder, Encoder, PixelDecoder, Shuffle
+
+CARDS = (
+    ModelCard(
+        name="multicolor",
+        family="multicolor",
+        title="MultiColor",
+        year=2024,
+        paper="arXiv:2408.04172",
+        parameters=85_009_281,
+        licence="Apache-2.0",
+        working_size=256,
+        note=(
+            "Written from the paper, with DDColor's decoders and a ConvNeXt-T; no official code or weights exist. "
+            "Unlike the public re-implementation, CSCNet does not end with a ReLU, which no negative chroma can pass. "
+            "Of the RGB it predicts, the chroma is kept and the lightness is the photograph's own."
+        ),
+    ),
+    ModelCard(
+        name="multicolor-mini",
+        family="multicolor",
+        title="MultiColor (mini)",
+        year=2024,
+        paper="arXiv:2408.04172",
+        parameters=1_166_737,
+        licence="Apache-2.0",
+        working_size=128,
+        note="The same architecture at 1/73 of the size, for 128 px and a CPU; not a model of the paper.",
+    ),
+)
+
+SPACES = ("lab", "hsv", "yuv")
+# U and V of analogue YUV (BT.601), each divided by the largest value it can have.
+_YUV_CHROMA = (
+    (-0.14714119 / 0.436, -0.28886916 / 0.436, 0.43601035 / 0.436),
+    (0.61497538 / 0.615, -0.51496512 / 0.615, -0.10001026 / 0.615),
+)
+
+
+def color_channels(rgb: Tensor) -> dict[str, Tensor]:
+    """The two colour channels of each space, scaled as the colour modules predict them.
+
+    Args:
+        rgb: (B, 3, H, W) sRGB in [0, 1].
+
+    Returns:
+        ``lab``: a*, b* / 128. ``hsv``: hue and saturation in [0, 1]. ``yuv``: U / 0.436, V / 0.615. Each (B, 2, H, W).
+    """
+    high, low = rgb.amax(dim=1), rgb.amin(dim=1)
+    spread = high - low
+    r, g, b = rgb.unbind(dim=1)
+    gray = spread == 0
+    safe = spread.masked_fill(gray, 1)
+    sextant = torch.where(high == r, (g - b) / safe, torch.where(high == g, 2 + (b - r) / safe, 4 + (r - g) / safe))
+    hue = (sextant / 6 % 1).masked_fill(gray, 0)
+    saturation = spread / high.masked_fill(high == 0, 1)
+    return {
+        "lab": rgb_to_lab(rgb)[:, 1:] / 128,
+        "hsv": torch.stack((hue, saturation), dim=1),
+        "yuv": torch.einsum("kc,bchw->bkhw", rgb.new_tensor(_YUV_CHROMA), rgb),
+    }
+
+
+class ColorModule(nn.Module):
+    """The two colour channels of one colour space: refined colour queries weight the pixel embedding.
+
+    Args:
+        decoder: maps -> (B, queries, dim) colour embeddings.
+        queries: of the decoder.
+    """
+
+    def __init__(self, decoder: ColorDecoder, queries: int) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.mapper = nn.Linear(queries, 2)
+
+    def forward(self, maps: Mapping[int, Tensor], subpixels: Tensor, last: Shuffle) -> Tensor:
+        """Feature maps and the pixel embedding that ``last`` will unfold, (B, dim, 16, h, w) -> (B, 2, 4h, 4w)."""
+        # Mapping first and unfolding last is the same sum as in the paper, without its (B, queries, H, W).
+        mixture = self.mapper.weight @ self.decoder(maps)  # (B, 2, dim)
+        channels = last.unfold(torch.einsum("bkc,bcshw->bkshw", mixture, subpixels).flatten(1, 2))
+        return channels + self.mapper.bias[:, None, None]
+
+
+class CSCNet(nn.Sequential):
+    """Colour space complementary network: colour channels and lightness -> RGB.
+
+    Args:
+        inputs: 2 for each colour space and 1 for lightness.
+        widths: channels of the blocks, each twice (3x3 convolution, group norm, GELU); multiples of 8.
+    """
+
+    def __init__(self, inputs: int, widths: Sequence[int]) -> None:
+        layers: list[nn.Module] = []
+        for before, after in pairwise((inputs, *widths)):
+            for channels in (before, after):
+                layers += [nn.Conv2d(channels, after, 3, padding=1, bias=False), nn.GroupNorm(8, after), nn.GELU()]
+        head = nn.Conv2d(widths[-1], 3, 3, padding=1)
+        assert head.bias is not None
+        nn.init.constant_(head.bias, 0.5)  # training starts at middle gray, where chroma reacts to RGB
+        super().__init__(*layers, head)
+
+
+class MultiColor(Colorizer):
+    """The network of one encoder, one pixel decoder, three colour modules and CSCNet.
+
+    Args:
+        backbone: timm name.
+        spaces: colour spaces with a module of their own, a selection of ``lab``, ``hsv`` and ``yuv``.
+        queries, layers, heads, feedforward: of each colour module.
+        width: channels of the pixel decoder; its embedding and the queries have half of them.
+        fusion_widths: channels of the blocks of CSCNet.
+        working_size: side the weights were trained at.
+        backbone_options: further arguments of the timm backbone.
+    """
+
+    stride = 32
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        backbone: str = "convnext_tiny",
+        spaces: Sequence[str] = SPACES,
+        queries: int = 100,
+        layers: int = 9,
+        heads: int = 8,
+        feedforward: int = 2048,
+        width: int = 512,
+        fusion_widths: Sequence[int] = (32, 64, 128, 64, 32),
+        working_size: int = 256,
+        backbone_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if not spaces or set(spaces) - set(SPACES):
+            raise ValueError(f"spaces must be a non-empty selection of {', '.join(SPACES)}, not {spaces}")
+        self.working_size = working_size
+        self.encoder = Encoder(backbone, backbone_options or {})
+        self.pixel_decoder = PixelDecoder(self.encoder.channels, width)
+        self.color_modules = nn.ModuleDict()
+        for space in spaces:
+            decoder = ColorDecoder(
+                self.pixel_decoder.channels, width // 2, queries, layers, heads, feedforward, order=("cross", "self")
+            )
+            self.color_modules[space] = ColorModule(decoder, queries)
+        self.cscnet = CSCNet(2 * len(self.color_modules) + 1, fusion_widths)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
+
+    def forward(self, lightness: Tensor, hints: Hints | None = None, generator: Generator | None = None) -> Tensor:
+        self.refuse_hints(hints)
+        return rgb_to_lab(self.predictions(lightness)["rgb"])[:, 1:]
+
+    def predictions(self, lightness: Tensor) -> dict[str, Tensor]:
+        """Everything the losses look at.
+
+        Args:
+            lightness: (B, 1, H, W) float32 L*; H and W multiples of 32.
+
+        Returns:
+            The channels of each colour space, (B, 2, H, W), scaled as by ``color_channels``, and ``rgb``, (B, 3, H, W):
+            sRGB meant for [0, 1] but not confined to it.
+        """
+        rgb = (gray_rgb(lightness) - self.mean) / self.std
+        maps = self.pixel_decoder(self.encoder(rgb))
+        last = self.pixel_decoder.last
+        subpixels = last.expand(maps[4]).unflatten(1, (-1, last.scale**2))
+        found = {space: module(maps, subpixels, last) for space, module in self.color_modules.items()}
+        found["rgb"] = self.cscnet(torch.cat((*found.values(), lightness / 50 - 1), dim=1))
+        return found
+
+    def prepare_for_inference(self) -> MultiColor:
+        """Also folds the pixel decoder's spectral norm into its weights, with the stored u and v."""
+        self.fold_spectral_norm()
+        super().prepare_for_inference()
+        return self
+
+    def fold_spectral_norm(self) -> None:
+        for module in self.pixel_decoder.modules():
+            if hasattr(module, "weight_orig"):
+                remove_spectral_norm(module)
+                module._load_state_dict_pre_hooks.clear()  # torch forgets its own, which then asks for weight_orig
+
+    def load_weights(self, state: Mapping[str, Tensor]) -> None:
+        """Load a state dict of ours, with or without folded spectral norm; strictly."""
+        if not any(key.endswith("weight_orig") for key in state):
+            self.fold_spectral_norm()
+        super().load_weights(state)
+
+
+def multicolor(**options: Any) -> MultiColor:
+    return MultiColor(**options)
+
+
+def multicolor_mini(**options: Any) -> MultiColor:
+    """About 1.2 M parameters: ConvNeXt 2-2-4-2 at 24-128 channels, 32 queries, 3 layers a module; made for 128 px."""
+    mini: dict[str, Any] = {
+        "backbone_options": {"depths": (2, 2, 4, 2), "dims": (24, 48, 96, 128), "ls_init_value": 1e-2},
+        "width": 64,
+        "queries": 32,
+        "layers": 3,
+        "heads": 4,
+        "feedforward": 64,
+        "fusion_widths": (16, 24, 32, 24, 16),
+        "working_size": 128,
+    }
+    return MultiColor(**mini | options)

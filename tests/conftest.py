@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache, or sees the user's data."""
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Callable[..., Path]:
+    """``photographs(n)``: a folder of n different colour photographs, 80 x 72, PNG."""
+
+    def make(n: int = 8, name: str = "photos") -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        sources = [data.astronaut(), data.chelsea(), data.coffee(), data.rocket()]
+        for i in range(n):
+            image = sources[i % len(sources)]
+            y, x = 7 * i % (image.shape[0] - 72), 11 * i % (image.shape[1] - 80)
+            Image.fromarray(np.ascontiguousarray(image[y : y + 72, x : x + 80])).save(folder / f"photo{i:04d}.png")
+        return folder
+
+    return make
