@@ -119,7 +119,9 @@ class ECCV16(Colorizer):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        nn.init.normal_(self.model8[-1].weight, std=0.01)  # training starts from the uniform distribution
+        classifier = self.model8[-1]
+        assert isinstance(classifier, nn.Conv2d)
+        nn.init.normal_(classifier.weight, std=0.01)  # training starts near the uniform distribution
         with torch.no_grad():  # not learned: the expectation over the colours of the bins
             self.model_out.weight.copy_(bins.T[:, :, None, None] / AB_SCALE)
         self.model_out.requires_grad_(False)
@@ -147,5 +149,5 @@ def eccv16(**options: Any) -> ECCV16:
 
 def eccv16_mini(**options: Any) -> ECCV16:
     """About 1.15 M parameters; made for 128 px, trained by classification alone and therefore decoded at 0.38."""
-    mini = {"widths": (12, 24, 48, 96), "temperature": PAPER_TEMPERATURE, "working_size": 128}
+    mini: dict[str, Any] = {"widths": (12, 24, 48, 96), "temperature": PAPER_TEMPERATURE, "working_size": 128}
     return ECCV16(**mini | options)

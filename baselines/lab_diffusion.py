@@ -49,10 +49,12 @@ CARDS = (
         title="Lab diffusion (mini)",
         year=2023,
         repository="https://github.com/ErwannMillon/Color-diffusion",
+        parameters=1_350_802,
         licence="unknown",
         working_size=128,
         stochastic=True,
-        note="The same architecture at 1/43 of the size, for 128 px and a CPU; chroma on a 32 x 32 grid, 20 DDIM steps.",
+        note="The same architecture at 1/43 of the size, for 128 px and a CPU; chroma on a 32 x 32 grid, 20 DDIM steps. "
+        "Re-implemented too: the original repository has no licence.",
     ),
 )
 

@@ -48,8 +48,8 @@ class Oracle(Colorizer):
                 "`bench evaluate` gives it. For photographs without colour, or a few hints, use siggraph17."
             )
         size = lightness.shape[-2:]
-        cells = [max(1, round(side / self.reduction)) for side in size]
-        return F.interpolate(F.adaptive_avg_pool2d(hints.ab, cells), size, mode="bilinear")
+        height, width = (max(1, round(side / self.reduction)) for side in size)
+        return F.interpolate(F.adaptive_avg_pool2d(hints.ab, (height, width)), size, mode="bilinear")
 
 
 def oracle(reduction: int = 16) -> Oracle:

@@ -124,6 +124,7 @@ class SIGGRAPH17(Colorizer):
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d):
                 nn.init.normal_(module.weight, mean=float(isinstance(module, nn.BatchNorm2d)), std=0.02)
+                assert module.bias is not None
                 nn.init.zeros_(module.bias)
 
     def features(self, lightness: Tensor, hints: Hints | None = None) -> Features:
@@ -168,5 +169,5 @@ def siggraph17(**options: Any) -> SIGGRAPH17:
 
 def siggraph17_mini(**options: Any) -> SIGGRAPH17:
     """About 1.2 M parameters; made for 128 px."""
-    mini = {"widths": (12, 24, 48, 96), "working_size": 128}
+    mini: dict[str, Any] = {"widths": (12, 24, 48, 96), "working_size": 128}
     return SIGGRAPH17(**mini | options)

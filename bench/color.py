@@ -24,8 +24,9 @@ _KAPPA = 7.787
 @lru_cache(maxsize=16)
 def _matrices(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """linear RGB -> XYZ/white and back, as (3, 3) tensors on ``device``."""
-    to_xyz = torch.tensor(_RGB_TO_XYZ, dtype=torch.float64) / torch.tensor(_WHITE, dtype=torch.float64)[:, None]
-    return to_xyz.to(device, dtype), torch.linalg.inv(to_xyz).to(device, dtype)
+    with torch.inference_mode(False):  # what is kept here may serve training later
+        to_xyz = torch.tensor(_RGB_TO_XYZ, dtype=torch.float64) / torch.tensor(_WHITE, dtype=torch.float64)[:, None]
+        return to_xyz.to(device, dtype), torch.linalg.inv(to_xyz).to(device, dtype)
 
 
 def _mix(matrix: Tensor, image: Tensor) -> Tensor:

@@ -58,6 +58,16 @@ def test_gradients_are_right_and_finite_at_black_and_white() -> None:
     assert bool(torch.isfinite(edge.grad).all())
 
 
+def test_inference_does_not_spoil_later_training() -> None:
+    """Constants made under inference mode could not be used with gradients; float16 is used by no other test."""
+    pixel = torch.full((1, 3, 1, 1), 0.5, dtype=torch.float16)
+    with torch.inference_mode():
+        rgb_to_lab(pixel)
+    pixel.requires_grad_()
+    rgb_to_lab(pixel).sum().backward()
+    assert pixel.grad is not None
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_gpu_agrees_with_cpu(rgb: np.ndarray) -> None:

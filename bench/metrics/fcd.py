@@ -40,11 +40,17 @@ def chroma_descriptor(images: Tensor) -> Tensor:
     Returns:
         (B, 116) float32.
     """
-    lightness, ab = rgb_to_lab(images).split((1, 2), dim=1)
-    chroma = ab.norm(dim=1, keepdim=True)
+    # Half the resolution is enough for chroma, and a quarter of the work.
+    lightness, ab = F.avg_pool2d(rgb_to_lab(images), 2).split((1, 2), dim=1)
+    chroma = _length(ab)[:, None]
     colour = torch.cat((ab, chroma), dim=1) / _CHROMA_UNIT  # (B, 3, H, W)
     parts = (_histogram(ab).sqrt(), _layout(colour), _bands(lightness, colour), _edges(lightness, ab))
     return _SCALE * torch.cat([part.flatten(1) for part in parts], dim=1)
+
+
+def _length(vectors: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, H, W) Euclidean; on a CPU many times faster than ``norm`` over a short dimension."""
+    return vectors.square().sum(1).sqrt()
 
 
 def _votes(position: Tensor, nodes: int) -> Tensor:
@@ -81,7 +87,7 @@ def _edges(lightness: Tensor, ab: Tensor) -> Tensor:
     gradient = torch.stack((lab[..., :-1, 1:] - here, lab[..., 1:, :-1] - here), dim=2)  # (B, 3, 2, H - 1, W - 1)
     energy = gradient.square().sum(2).mean((-2, -1))  # (B, 3)
     signed = (gradient[:, :1] * gradient[:, 1:]).sum(2).mean((-2, -1))  # (B, 2)
-    both = (gradient[:, 0].norm(dim=1) * gradient[:, 1:].flatten(1, 2).norm(dim=1)).mean((-2, -1))  # (B,)
+    both = (_length(gradient[:, 0]) * _length(gradient[:, 1:].flatten(1, 2))).mean((-2, -1))  # (B,)
     chroma = torch.cat((energy[:, 1:], energy[:, 1:].sum(1, keepdim=True)), dim=1)
     return torch.cat((signed, both[:, None]), dim=1) / ((energy[:, :1] + _FLAT) * (chroma + _FLAT)).sqrt()
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.metrics.base import DistributionMetric, full_precision
+from bench.metrics.base import DistributionMetric, full_precision, slices
 
 Array = NDArray[np.float64]
 
@@ -127,7 +127,8 @@ class FrechetMetric(DistributionMetric):
             prepared = self.prepare(images)
         size = self._fixed_batch()
         if not size:
-            self._add(side, prepared, len(prepared))
+            for part in slices(len(prepared), self.device):
+                self._add(side, prepared[part], len(prepared[part]))
             return
         if side in self._waiting:
             prepared = torch.cat((self._waiting.pop(side), prepared))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from bench.errors import ImageError
@@ -11,6 +12,8 @@ from bench.metrics.base import PairMetric
 
 _SIGMA = 1.5
 _RADIUS = 5  # 3.5 sigma, as scikit-image truncates
+_BELL = [math.exp(-0.5 * (offset / _SIGMA) ** 2) for offset in range(-_RADIUS, _RADIUS + 1)]
+_WEIGHTS = [weight / sum(_BELL) for weight in _BELL]
 _C1 = (0.01 * 255) ** 2
 _C2 = (0.03 * 255) ** 2
 _CENTRE = 127.5  # float32 loses fewer digits about zero
@@ -47,12 +50,14 @@ def ssim(prediction: Tensor, target: Tensor) -> Tensor:
 
 def _blur(maps: Tensor) -> Tensor:
     """(..., H, W) -> (..., H - 10, W - 10) Gaussian means of the windows that fit."""
-    offsets = torch.arange(-_RADIUS, _RADIUS + 1, device=maps.device, dtype=torch.float64)
-    weights = torch.exp(-0.5 * (offsets / _SIGMA) ** 2)
-    weights = (weights / weights.sum()).to(maps.dtype)
-    flat = maps.reshape(-1, 1, *maps.shape[-2:])
-    flat = F.conv2d(F.conv2d(flat, weights.view(1, 1, -1, 1)), weights.view(1, 1, 1, -1))
-    return flat.view(*maps.shape[:-2], *flat.shape[-2:])
+    for dimension in (-2, -1):
+        length = maps.shape[dimension] - 2 * _RADIUS
+        # Shifted sums: a convolution of single channels takes eight times as long on a CPU.
+        blurred = maps.narrow(dimension, 0, length) * _WEIGHTS[0]
+        for offset, weight in enumerate(_WEIGHTS[1:], start=1):
+            blurred.add_(maps.narrow(dimension, offset, length), alpha=weight)
+        maps = blurred
+    return maps
 
 
 class SSIM(PairMetric):

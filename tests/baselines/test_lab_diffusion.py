@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from filled import GOLDENS, generator, key_table, normal
+from torch import Tensor
+
+from baselines.lab_diffusion import Condition, LabDiffusion, from_original, lab_diffusion, lab_diffusion_mini
+from bench.errors import HintsError, WeightsError
+from bench.colorizer import Hints
+from bench.registry import card_of
+
+SAMPLERS = ("ddpm", "ddim", "dpm++")
+PREDICTIONS = ("v", "x0", "epsilon")
+
+
+def original_state() -> dict[str, Tensor]:
+    """The rule behind the golden: He-scaled weights, gains near 1, everything else near 0."""
+    state = {}
+    for part in ("unet", "encoder"):
+        for name, shape in key_table(f"colordiffusion_{part}").items():
+            key = f"{part}.{name}"
+            n = normal(key, shape)
+            if name.endswith(".g") or (len(shape) == 1 and name.endswith("weight")):
+                n = np.float32(1) + np.float32(0.02) * n
+            else:
+                n *= np.float32(0.02 if len(shape) == 1 else math.sqrt(2 / math.prod(shape[1:])))
+            state[key] = torch.from_numpy(n)
+    return state
+
+
+@pytest.mark.slow
+@torch.inference_mode()
+def test_agrees_with_the_original_network() -> None:
+    """tests/goldens/lab_diffusion.npz: the original's U-Net and encoder, executed at two time steps, 64 x 96."""
+    golden = np.load(GOLDENS / "lab_diffusion.npz")
+    model = lab_diffusion(shrink=1)
+    model.load_weights(original_state())
+    lightness = torch.from_numpy(generator("input").uniform(0, 100, (2, 1, 64, 96)).astype(np.float32))
+    noisy = torch.from_numpy(normal("noisy", (2, 2, 64, 96)))
+    for model in (model.eval(), model.prepare_for_inference()):  # the latter with kernels standardised beforehand
+        condition = model.condition(lightness)
+        for i, feature in enumerate(condition.features):
+            seen = feature[:, ::16, ::4, ::4] if i < 2 else feature[:, ::32]
+            np.testing.assert_allclose(seen, golden[f"feature{i}"], atol=1e-4)
+        output = model.denoise(noisy, condition, torch.tensor([137, 801]))
+        spread = float(golden["output_stats"][1])  # 81: nothing tames these weights
+        assert np.abs(output[:, :, ::2, ::2].numpy() - golden["output_sub"]).max() < 2e-5 * spread
+        stats = [output.mean(), output.std(correction=0), output.min(), output.max()]
+        np.testing.assert_allclose(stats, golden["output_stats"], atol=2e-5 * spread)
+
+
+def test_original_tensors_are_all_used_but_for_those_of_the_card() -> None:
+    with torch.device("meta"):
+        expected = lab_diffusion().state_dict()
+    tables = {part: key_table(f"colordiffusion_{part}") for part in ("unet", "encoder")}
+    state = {f"{part}.{k}": torch.empty(s, device="meta") for part, table in tables.items() for k, s in table.items()}
+    assert sum(t.numel() for k, t in state.items() if k.startswith("unet.")) == 48_093_058
+    assert sum(t.numel() for k, t in state.items() if k.startswith("encoder.")) == 13_411_328
+    mapped = from_original(state)
+    assert {k: t.shape for k, t in mapped.items()} == {k: t.shape for k, t in expected.items()}
+    dropped = sum(t.numel() for t in state.values()) - sum(t.numel() for t in mapped.values())
+    assert dropped == 328_704 + 1_838_592 + (384 * 384 * 9 + 384)  # time_mlp, mlp of the blocks, the last convolution
+    assert f"{dropped:,} parameters" in card_of("lab-diffusion").note
+    assert sum(t.numel() for t in mapped.values()) == card_of("lab-diffusion").parameters
+
+
+@pytest.mark.slow
+def test_a_key_too_many_or_too_few_is_named() -> None:
+    model, state = lab_diffusion(), original_state()
+    with pytest.raises(WeightsError, match=r"unet\.surprise"):
+        model.load_weights(state | {"unet.surprise": torch.zeros(1)})
+    state.pop("unet.ups.2.3.2.bias")
+    with pytest.raises(WeightsError, match=r"unet\.ups\.2\.2\.bias"):
+        model.load_weights(state)
+
+
+def test_mini_is_small() -> None:
+    parameters = sum(p.numel() for p in lab_diffusion_mini().parameters())
+    assert 1_000_000 <= parameters <= 1_400_000
+    assert parameters == card_of("lab-diffusion-mini").parameters
+
+
+# The process, with the network replaced by what a perfect one would return.
+
+
+def signal_power(prediction: str) -> np.ndarray:
+    """alpha-bar of 1000 linear betas; for v and x0 rescaled so that the last is zero (Lin et al. 2023, algorithm 1)."""
+    root = np.sqrt(np.cumprod(1 - np.linspace(1e-4, 0.02, 1000, dtype=np.float64)))
+    if prediction != "epsilon":
+        root = (root - root[-1]) * root[0] / (root[0] - root[-1])
+    return root**2
+
+
+def replace_network(model: LabDiffusion, monkeypatch: pytest.MonkeyPatch, mean: Tensor | float, spread: float) -> None:
+    """Denoise as is optimal for independent chroma N(mean, spread^2): with spread 0 the truth is known."""
+    power = torch.from_numpy(signal_power(model.prediction)).float()
+
+    def denoise(noisy: Tensor, condition: Condition, step: Tensor) -> Tensor:
+        a = power[step].view(-1, 1, 1, 1)
+        clean = mean + spread**2 * a.sqrt() / (spread**2 * a + 1 - a) * (noisy - a.sqrt() * mean)
+        noise = (noisy - a.sqrt() * clean) / (1 - a).sqrt()
+        return {"v": a.sqrt() * noise - (1 - a).sqrt() * clean, "x0": clean, "epsilon": noise}[model.prediction]
+
+    monkeypatch.setattr(model, "denoise", denoise)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("steps", [1, 5, 50])
+def test_every_sampler_finds_the_truth(
+    sampler: str, prediction: str, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = lab_diffusion_mini(sampler=sampler, prediction=prediction, steps=steps)
+    truth = torch.rand(2, 2, 16, 24, generator=torch.Generator().manual_seed(0)) * 1.8 - 0.9
+    replace_network(model, monkeypatch, truth, spread=0)
+    found = model(torch.rand(2, 1, 64, 96) * 100)
+    expected = F.interpolate(truth * 110, scale_factor=4, mode="bilinear")
+    # epsilon-prediction starts from a signal so weak that float32 carries x0 to three digits only; DPM++ takes 2^-12 of
+    # the amplitude for none.
+    assert (found - expected).abs().max() < (0.5 if prediction == "epsilon" else 0.2)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_samples_have_the_distribution_of_the_data(sampler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sampling that starts from more noise than training ended with, or skips the last step, misses the mean."""
+    model = lab_diffusion_mini(sampler=sampler, steps=100, shrink=1)
+    replace_network(model, monkeypatch, mean=0.3, spread=0.2)
+    ab = model(torch.zeros(4, 1, 64, 64), generator=torch.Generator().manual_seed(0)) / 110
+    assert abs(float(ab.mean()) - 0.3) < 0.005
+    assert abs(float(ab.std()) - 0.2) < 0.02
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_predictions_outside_the_range_of_ab_are_clamped(sampler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = lab_diffusion_mini(sampler=sampler, steps=10)
+    replace_network(model, monkeypatch, torch.tensor([3.0, -3.0]).view(1, 2, 1, 1), spread=0)
+    found = model(torch.zeros(1, 1, 32, 32))
+    assert (found - torch.tensor([110.0, -110.0]).view(1, 2, 1, 1)).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_training_pairs_follow_the_schedule(prediction: str) -> None:
+    model = lab_diffusion_mini(prediction=prediction)
+    clean, noise = torch.rand(3, 2, 8, 8) * 2 - 1, torch.randn(3, 2, 8, 8)
+    step = torch.tensor([0, 500, 999])
+    noisy, target = model.training_pair(clean, noise, step)
+    a = torch.from_numpy(signal_power(prediction)).float()[step].view(3, 1, 1, 1)
+    torch.testing.assert_close(noisy, a.sqrt() * clean + (1 - a).sqrt() * noise, atol=1e-4, rtol=0)
+    expected = {"v": a.sqrt() * noise - (1 - a).sqrt() * clean, "x0": clean, "epsilon": noise}[prediction]
+    torch.testing.assert_close(target, expected, atol=1e-4, rtol=0)
+    # Zero terminal SNR: at the last step nothing is left to see. Without it epsilon-prediction keeps a trace.
+    assert torch.equal(noisy[2], noise[2]) == (prediction != "epsilon")
+
+
+# Randomness
+
+
+@torch.inference_mode()
+def test_batches_may_be_cut_anywhere() -> None:
+    """Ancestral sampling draws noise at every step, all of it from the image's own generator."""
+    model = lab_diffusion_mini(sampler="ddpm", steps=4).prepare_for_inference()
+    lightness = torch.rand(3, 1, 32, 64, generator=torch.Generator().manual_seed(5)) * 100
+    together = model(lightness, generator=torch.Generator().manual_seed(0))
+    one = torch.Generator().manual_seed(0)
+    cut = torch.cat([model(part, generator=one) for part in (lightness[:1], lightness[1:])])
+    torch.testing.assert_close(cut, together, atol=1e-3, rtol=0)
+
+    per_image = model(lightness, generator=[torch.Generator().manual_seed(s) for s in (7, 8, 9)])
+    alone = [model(lightness[i : i + 1], generator=[torch.Generator().manual_seed(7 + i)]) for i in range(3)]
+    torch.testing.assert_close(torch.cat(alone), per_image, atol=1e-3, rtol=0)
+    assert not torch.allclose(together, per_image)
+
+
+@torch.inference_mode()
+def test_the_generator_moves_on() -> None:
+    model = lab_diffusion_mini(steps=2).prepare_for_inference()
+    lightness, source = torch.full((1, 1, 32, 32), 50.0), torch.Generator().manual_seed(0)
+    assert not torch.equal(model(lightness, generator=source), model(lightness, generator=source))
+    with pytest.raises(ValueError, match="2 generators for 1 images"):
+        model(lightness, generator=[source, source])
+
+
+# The network
+
+
+@torch.inference_mode()
+def test_lightness_is_encoded_once_per_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = lab_diffusion_mini(steps=5).eval()
+    calls = {"encoder": 0, "unet": 0}
+    for name in calls:
+        getattr(model, name).register_forward_hook(lambda *_, n=name: calls.update({n: calls[n] + 1}))
+    model(torch.zeros(1, 1, 32, 32))
+    assert calls == {"encoder": 1, "unet": 5}
+
+
+def test_every_parameter_learns() -> None:
+    model = lab_diffusion_mini()
+    lightness, clean = torch.rand(2, 1, 64, 64) * 100, torch.rand(2, 2, 16, 16) - 0.5
+    step = torch.tensor([3, 999])
+    noisy, target = model.training_pair(clean, torch.randn_like(clean), step)
+    F.mse_loss(model.denoise(noisy, model.condition(lightness), step), target).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert bool(parameter.grad.isfinite().all()), name
+        assert bool(parameter.grad.any()), name
+
+
+def test_it_can_learn() -> None:
+    """Chroma that follows from lightness is learnt within a few steps."""
+    torch.manual_seed(0)
+    model = lab_diffusion_mini(shrink=1)
+    lightness = torch.rand(4, 1, 4, 4).repeat_interleave(8, 2).repeat_interleave(8, 3) * 100
+    clean = torch.cat((lightness / 100 - 0.5, 0.3 - lightness / 200), dim=1)
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(25):
+        step = torch.randint(1000, (4,))
+        noisy, target = model.training_pair(clean, torch.randn_like(clean), step)
+        loss = F.mse_loss(model.denoise(noisy, model.condition(lightness), step), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [({"steps": 30}, "must divide 1000"), ({"sampler": "euler"}, "ddpm, ddim"), ({"prediction": "x"}, "v, x0")],
+)
+def test_options_that_cannot_be(option: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        lab_diffusion_mini(**option)
+
+
+def test_hints_are_refused() -> None:
+    with pytest.raises(HintsError):
+        lab_diffusion_mini()(torch.zeros(1, 1, 32, 32), Hints(torch.zeros(1, 2, 32, 32), torch.zeros(1, 1, 32, 32)))
