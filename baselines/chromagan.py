@@ -26,8 +26,8 @@ CARDS = (
         parameters=171_166_090,
         licence="AGPL-3.0-or-later",
         working_size=224,
-        note="Written anew in PyTorch from the layer list; the original is Keras code under the AGPL, so neither it nor its "
-        "weights (a Keras file) are used, and there are no weights until it is trained here. 123,642,856 of the "
+        note="Written anew in PyTorch from the layer list; the original is Keras code under the AGPL, so neither it nor "
+        "its weights (a Keras file) are used, and there are no weights until it is trained here. 123,642,856 of the "
         "parameters are the class head, which only training uses. At other sizes than 224 the trunk's features are "
         "pooled to 28 x 28 for the global branch; the original works at 224 alone.",
     ),
@@ -51,7 +51,7 @@ def vgg16_trunk() -> nn.Sequential:
 
 
 def conv_norm(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    """3x3 convolution, ReLU, batch norm with Keras' constants and its padding (none at the top and left of stride 2)."""
+    """3x3 convolution, ReLU, batch norm with Keras' constants and padding (none at the top and left of stride 2)."""
     pad = nn.ZeroPad2d(1 if stride == 1 else (0, 1, 0, 1))
     conv = nn.Conv2d(inputs, outputs, 3, stride)
     return nn.Sequential(pad, conv, nn.ReLU(inplace=True), nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01))
@@ -93,7 +93,8 @@ class ChromaGAN(Colorizer):
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def forward(self, lightness: Tensor, hints: Hints | None = None, generator: Generator | None = None) -> Tensor:
         self.refuse_hints(hints)

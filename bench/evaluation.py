@@ -31,6 +31,7 @@ from bench.metrics.base import DistributionMetric, ImageMetric
 from bench.parts import Part, Parts, merge_rows
 from bench.processes import Precision, connect
 from bench.protocol import Protocol, load_protocol
+from bench.reference import ReferenceStatistics
 from bench.runs import (
     RUNS,
     DatasetRecord,
@@ -137,6 +138,15 @@ class _Job:
         self.metrics, self.absent = build_metrics(protocol.metrics, fabric.device, dataset.has_reference)
         self.preprocessing = protocol.for_dataset(dataset.name, dataset.split)
         self.code = code_version()
+        self.reference = ReferenceStatistics(
+            {
+                "dataset": dataset.digest(),
+                "preprocessing": self.preprocessing.model_dump_json(),
+                "code": self.code.digest,
+                "device": fabric.device.type,
+            }
+        )
+        self.reference.give(self.metrics)
         self.identity = identify(model)
         self.key = self._key()
         self.folder = folder_of(dataset.name, dataset.split, self.identity.name, protocol.name, self.key)
@@ -161,7 +171,7 @@ class _Job:
 
     def run(self, on_progress: Progress | None) -> Run:
         """Measure what is missing, merge, write."""
-        if self.fabric.is_global_zero and not self.settings.resume:
+        if self.fabric.is_global_zero and not (self.settings.resume and self._parts_suffice()):
             self.parts.clear()
         self.fabric.barrier()
         self.parts.folder.mkdir(parents=True, exist_ok=True)
@@ -180,6 +190,11 @@ class _Job:
                 "all processes must see the same --out folder (a shared file system)."
             )
         return run
+
+    def _parts_suffice(self) -> bool:
+        """False if parts rely on reference statistics that have since left the cache."""
+        needed = {type(m).__name__: set(m.state_tensors()) for m in self.metrics if isinstance(m, DistributionMetric)}
+        return all(needed[name] <= set(states) for p in self.parts.load() for name, states in p.states.items())
 
     @torch.inference_mode()
     def _stream(self, indices: Sequence[int], before: int, on_progress: Progress | None) -> None:
@@ -245,6 +260,8 @@ class _Job:
             )
         table = self._table(rows)
         run = self._record(parts, rows, self._numbers(parts, rows))
+        if run.complete:
+            self.reference.keep(self.metrics)
         self.store.write(run, table, self.parts.folder / "samples")
         self.parts.clear()
 
@@ -270,8 +287,7 @@ class _Job:
             else:
                 metric.reset()
                 for part in parts:
-                    if part.states:
-                        metric.merge_tensors(part.states[type(metric).__name__])
+                    metric.merge_tensors(part.states.get(type(metric).__name__, {}))
                 found |= {name: Estimate(value=float(v), n=n) for name, v in metric.compute().items()}
         found |= {name: Estimate(reason=reason) for name, reason in self.absent.items()}
         return {name: found[name] for name in self.protocol.metrics}

@@ -86,6 +86,7 @@ CARDS = (
         year=2023,
         paper="arXiv:2212.11613",
         repository="https://github.com/piddnad/DDColor",
+        parameters=1_291_320,
         licence="Apache-2.0",
         working_size=128,
         note="The same architecture at 1/190 of the size, for 128 px and a CPU; not a model of the paper.",

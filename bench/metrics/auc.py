@@ -36,9 +36,8 @@ class AuC(DistributionMetric):
         images, originals = self.pair(prediction, target)
         with full_precision(self.device):
             ab, truth = rgb_to_lab(images)[:, 1:], rgb_to_lab(originals)[:, 1:]
-        least = (
-            (ab - truth).square().sum(1).sqrt().ceil().clamp(max=_LAST + 1).long()
-        )  # the first threshold that is met
+        error = (ab - truth).square().sum(1).sqrt()
+        least = error.ceil().clamp(max=_LAST + 1).long()  # the first threshold that is met
         a, b = (truth / _STEP).round().long().unbind(1)
         place = (((a - _A[0]) * (_B[1] - _B[0] + 1) + b - _B[0]) * (_LAST + 2) + least).flatten()
         # scatter_add_ rather than bincount: it needs not ask the device how long the result is.

@@ -141,6 +141,8 @@ class ImageMetric(Metric):
         Raises:
             ValueError: images of another shape or dtype, or no target where one is needed.
         """
+        if target is not None:
+            prediction, target = self.pair(prediction, target)
         with full_precision(self.device):
             parts = [
                 self.values(prediction[part], None if target is None else target[part])

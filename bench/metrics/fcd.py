@@ -25,7 +25,7 @@ DIMENSION = _NODES**2 + 5 * _CELLS**2 + 4 * _BANDS + 3
 def chroma_descriptor(images: Tensor) -> Tensor:
     """What colours an image has, where, and how they go with its lightness.
 
-    Four parts, each there for an error that the others miss:
+    Four parts, all of the Lab image at half its resolution, each there for an error that the others miss:
 
     * 81: the square root of a 9 x 9 histogram of (a*, b*) with bilinear votes. Nodes lie densely near neutral, where
       four fifths of the pixels of photographs are. The root (Hellinger) keeps rare vivid colours from drowning.
@@ -35,7 +35,7 @@ def chroma_descriptor(images: Tensor) -> Tensor:
       things end. Chroma that bleeds, or is plausible but belongs to another photograph, is noticed here.
 
     Args:
-        images: (B, 3, H, W) uint8 RGB.
+        images: (B, 3, H, W) uint8 RGB, at least 4 pixels a side.
 
     Returns:
         (B, 116) float32.

@@ -22,15 +22,10 @@ _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def tensorflow_inception() -> nn.Sequential:
-    """TensorFlow's Inception of 2015 as ported by pytorch-fid: (B, 3, 299, 299) in [-1, 1] -> (B, 2048).
-
-    Raises:
-        WeightsError: its weights are absent or damaged.
-    """
+def tensorflow_layout() -> nn.Module:
+    """The untrained network that pytorch-fid's file fits; pytorch-fid's own class insists on a download."""
     from pytorch_fid.inception import FIDInceptionA, FIDInceptionC, FIDInceptionE_1, FIDInceptionE_2
 
-    state = read_backbone("inception-fid")
     network = inception_v3(weights=None, num_classes=1008, aux_logits=False, init_weights=False)
     network.Mixed_5b = FIDInceptionA(192, pool_features=32)
     network.Mixed_5c = FIDInceptionA(256, pool_features=64)
@@ -41,7 +36,17 @@ def tensorflow_inception() -> nn.Sequential:
     network.Mixed_6e = FIDInceptionC(768, channels_7x7=192)
     network.Mixed_7b = FIDInceptionE_1(1280)
     network.Mixed_7c = FIDInceptionE_2(2048)
-    return _up_to_pool(fill(network, state, "inception-fid"))
+    return network
+
+
+def tensorflow_inception() -> nn.Sequential:
+    """TensorFlow's Inception of 2015 as ported by pytorch-fid: (B, 3, 299, 299) in [-1, 1] -> (B, 2048).
+
+    Raises:
+        WeightsError: its weights are absent or damaged.
+    """
+    state = read_backbone("inception-fid")
+    return _up_to_pool(fill(tensorflow_layout(), state, "inception-fid"))
 
 
 def torchvision_inception() -> nn.Sequential:

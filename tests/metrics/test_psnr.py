@@ -39,6 +39,8 @@ def test_misuse_is_refused(photos: Tensor) -> None:
         metric.measure(photos[:1], None)
     with pytest.raises(ValueError, match="differ in shape"):
         metric.measure(photos[:2], photos[:1])
+    with pytest.raises(ValueError, match="differ in shape"):
+        metric.measure(photos[:2], photos[:3])
     with pytest.raises(ValueError, match="uint8 RGB"):
         metric.measure(photos[:1].float(), photos[:1])
     with pytest.raises(ValueError, match="uint8 RGB"):
