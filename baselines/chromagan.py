@@ -26,9 +26,9 @@ CARDS = (
         parameters=171_166_090,
         licence="AGPL-3.0-or-later",
         working_size=224,
-        note="Written anew in PyTorch from the layer list; the original is Keras code under the AGPL, so neither it nor "
-        "its weights (a Keras file) are used, and there are no weights until it is trained here. 123,642,856 of the "
-        "parameters are the class head, which only training uses. At other sizes than 224 the trunk's features are "
+        note="Written anew in PyTorch from the layer list; the original is Keras code under the AGPL, so neither it "
+        "nor its weights (a Keras file) are used, and there are no weights until it is trained here. 123,642,856 of "
+        "the parameters are the class head, which only training uses. At other sizes than 224 the trunk's features are "
         "pooled to 28 x 28 for the global branch; the original works at 224 alone.",
     ),
 )

@@ -1,9 +1,10 @@
 """DeOldify (Antic 2019, jantic/DeOldify, archived in 2024; no paper): a U-Net on a ResNet paints gray RGB in colour.
 
 ``deoldify`` is the artistic model (ResNet-34, two 3x3 convolutions per decoder block), ``deoldify-stable`` the stable
-and the video one (ResNet-101, one). Decoder convolutions carry spectral norm, the second block of the decoder attends to
+and the video one (ResNet-101, one). Decoder convolutions carry spectral norm, the second decoder block attends to
 itself (SAGAN, arXiv 1805.08318), upsampling is a blurred pixel shuffle (arXiv 1806.02658), and the input joins again
-before the last residual block. Agrees with the original's graph (on fastai 1.0.51) to 1e-6; built on torch alone.
+before the last residual block. Built on torch alone; agrees to 1e-6 with a transcription of the graph that the original
+builds with fastai 1, never with the original itself, whose files could not be had.
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ CARDS = (
             ),
         ),
         note="Works at 16 x render_factor pixels, 35 by default as in the original; less is faster and bolder. The "
-        "original keeps luma (YUV) and rounds to bytes before it scales the colours up; here the same luma is kept at the "
-        "working size, and the photograph's L* at full size. Names and shapes of the official file were checked "
-        "against public descriptions of it and the graph against the original's code; the file itself was not opened.",
+        "original keeps luma (YUV) and rounds to bytes before it scales the colours up; here the same luma is kept at "
+        "the working size, and the photograph's L* at full size. Names and shapes of the official file follow from "
+        "the original's code and agree with a third party's list of its tensors; the file itself was not opened.",
     ),
     ModelCard(
         name="deoldify-stable",
@@ -106,6 +107,13 @@ class Encoder(nn.Module):
         return features
 
 
+def he(conv: nn.Conv1d | nn.Conv2d) -> nn.Module:
+    nn.init.kaiming_normal_(conv.weight)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    return conv
+
+
 class SelfAttention(nn.Module):
     """SAGAN's: every pixel adds ``gamma`` times a mean of all values, weighted by key . query without scaling."""
 
@@ -122,13 +130,6 @@ class SelfAttention(nn.Module):
         seekers, sought, values = (part(pixels).transpose(1, 2) for part in (self.key, self.query, self.value))
         gathered = F.scaled_dot_product_attention(seekers, sought, values, scale=1.0)
         return x + self.gamma * gathered.transpose(1, 2).view_as(x)
-
-
-def he(conv: nn.Conv1d | nn.Conv2d) -> nn.Module:
-    nn.init.kaiming_normal_(conv.weight)
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)
-    return conv
 
 
 class ConvBlock(nn.Sequential):

@@ -34,10 +34,11 @@ CARDS = (
         working_size=256,
         stochastic=True,
         note="The original colours faces at 64 x 64; here the chroma of a 256 px photograph is denoised on that same "
-        "64 x 64 grid and upsampled. Re-implemented from the description of its tensors (the repository has no licence "
-        "and no weights); 3,494,784 parameters that the original never uses (its lightness encoder's time layers and "
-        "last convolution) are left out. Deviations, all in the process: 1000 steps with zero terminal SNR instead of "
-        "350 without, v- instead of epsilon-prediction, DDIM with 50 steps instead of ancestral sampling of every one.",
+        "64 x 64 grid and upsampled. Written anew (the repository has no licence and no weights) and checked against "
+        "a transcription of its network; 3,494,784 parameters that the original never uses (its lightness encoder's "
+        "time layers and last convolution) are left out. Deviations, all in the process: 1000 steps with zero terminal "
+        "SNR instead of 350 without, v- instead of epsilon-prediction, DDIM with 50 steps instead of ancestral "
+        "sampling of every one.",
     ),
     ModelCard(
         name="lab-diffusion-mini",
@@ -50,7 +51,7 @@ CARDS = (
         working_size=128,
         stochastic=True,
         note="The same architecture at 1/43 of the size, for 128 px and a CPU; chroma on a 32 x 32 grid, 20 DDIM "
-        "steps. Re-implemented too: the original repository has no licence.",
+        "steps. Written anew too: the original repository has no licence.",
     ),
 )
 
@@ -61,23 +62,18 @@ HEAD_WIDTH = 32
 class StandardisedConv(nn.Conv2d):
     """3x3 convolution whose kernels are brought to mean 0 and variance 1 (Qiao et al. 2019, arXiv 1903.10520)."""
 
-    folded = False
+    settled: Tensor | None  # the standardised kernels, once they no longer change
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, 3, padding=1)
+        self.register_buffer("settled", None, persistent=False)
 
     def standardised(self) -> Tensor:
         variance, mean = torch.var_mean(self.weight, dim=(1, 2, 3), correction=0, keepdim=True)
         return (self.weight - mean) * (variance + 1e-5).rsqrt()
 
-    def fold(self) -> None:
-        """Standardise once and for all. A folded weight may be loaded as if it were not: its statistics are settled."""
-        with torch.no_grad():
-            self.weight.copy_(self.standardised())
-        self.folded = True
-
     def forward(self, x: Tensor) -> Tensor:
-        return self._conv_forward(x, self.weight if self.folded else self.standardised(), self.bias)
+        return self._conv_forward(x, self.standardised() if self.settled is None else self.settled, self.bias)
 
 
 class ResidualBlock(nn.Module):
@@ -322,7 +318,7 @@ class LabDiffusion(Colorizer):
         """Also standardises the kernels once instead of at every step."""
         for module in self.modules():
             if isinstance(module, StandardisedConv):
-                module.fold()
+                module.settled = module.standardised().detach()
         super().prepare_for_inference()
         return self
 
@@ -333,7 +329,7 @@ class LabDiffusion(Colorizer):
         super().load_weights(state)
         for module in self.modules():
             if isinstance(module, StandardisedConv):
-                module.folded = False
+                module.settled = None
 
 
 _ORIGINAL_NAMES = (

@@ -15,6 +15,7 @@ from bench.options import GroupedCommand, option, split_commas
 INCOMPLETE = 3  # exit status when photographs could not be measured
 _EXISTING = click.Path(exists=True, path_type=Path)
 _PATH = click.Path(path_type=Path)
+_SAMPLER = click.Choice(["ddpm", "ddim", "dpm++"])
 
 
 class Bench(click.Group):
@@ -66,6 +67,12 @@ def main() -> None:
     metavar="NAME|PATH|random",
     help="Weights: a name on the model's card, a file, or 'random' (marked in the result).",
 )
+@option(
+    "--predictions",
+    type=_PATH,
+    heading="What",
+    help="Folder of images coloured by a system that ran elsewhere; matched by stem and measured as one more model.",
+)
 @option("--limit", type=click.IntRange(min=1), heading="What", help="Measure the first N photographs only.")
 @option("--protocol", default="paper", show_default=True, heading="How", help="Protocol: a name or a YAML file.")
 @option(
@@ -76,6 +83,16 @@ def main() -> None:
     heading="How",
     help="Colour hints per photograph, drawn from the original.",
 )
+@option(
+    "--colourings",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    heading="How",
+    help="Of each photograph by stochastic models; two or more also report their diversity.",
+)
+@option("--steps", type=click.IntRange(min=1), heading="How", help="Sampling steps of diffusion models.")
+@option("--sampler", type=_SAMPLER, heading="How", help="Sampler of diffusion models.")
 @option(
     "--precision",
     type=click.Choice(["fp32", "bf16", "fp16"]),
@@ -123,24 +140,30 @@ def run(ctx: click.Context, models: list[str], datasets: list[str], as_json: boo
     """
     from bench.console import console
     from bench.matrix import make_plan, measure
+    from bench.predictions import Predictions
     from bench.runs import to_json
     from bench.tables import print_plan, print_results
 
-    if not models:
-        raise click.UsageError("name at least one model: --model NAME (see `bench models`).")
+    if not models and how["predictions"] is None:
+        raise click.UsageError("name a model (--model NAME, see `bench models`) or --predictions FOLDER.")
     first = _is_first_process()
     screen, notes = console(quiet=not first), console(error=True, quiet=not first)
+    predictions = how.pop("predictions")
     plan = make_plan(
-        models, datasets, how.pop("protocol"),
+        models,
+        datasets,
+        how.pop("protocol"),
+        predictions=Predictions(predictions) if predictions else None,
+        sampling=_given(steps=how.pop("steps"), sampler=how.pop("sampler")),
         **{name: how.pop(name) for name in ("weights", "split", "data_root", "limit")},
-    )  # fmt: skip
+    )
     for name, reason in plan.left_out.items():
         notes.print(f"[yellow]left out: {name}[/yellow] [dim]– {reason}[/dim]")
     if dry_run:
         print_plan(plan, screen)
         return
     command = shlex.join(["bench", *sys.argv[1:]])
-    runs = list(measure(plan, notes, store=how.pop("out"), quiet=not first or as_json, command=command, **how))
+    runs = list(measure(plan, notes, store=how.pop("out"), quiet=not first, command=command, **how))
     if first:
         click.echo(to_json(runs)) if as_json else print_results(runs, screen)
     if any(not run.complete for run in runs):
@@ -154,6 +177,16 @@ def run(ctx: click.Context, models: list[str], datasets: list[str], as_json: boo
 @option("--out", "-o", type=_PATH, required=True, heading="Output", help="Folder for the coloured PNG files.")
 @option("--size", type=click.IntRange(min=32), heading="How", help="Working size instead of the model's own.")
 @option("--seed", type=int, default=0, show_default=True, heading="How", help="For models that draw their colours.")
+@option(
+    "--samples",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    heading="How",
+    help="Different colourings of each photograph, by models that draw their colours.",
+)
+@option("--steps", type=click.IntRange(min=1), heading="How", help="Sampling steps of diffusion models.")
+@option("--sampler", type=_SAMPLER, heading="How", help="Sampler of diffusion models.")
 @option(
     "--hint",
     "hints",
@@ -169,7 +202,8 @@ def colorize(ctx: click.Context, images: tuple[Path, ...], **how: Any) -> None:
     from bench.console import console
     from bench.gallery import colorize_files
 
-    failures = colorize_files(images, console=console(error=True), **how)
+    sampling = _given(steps=how.pop("steps"), sampler=how.pop("sampler"))
+    failures = colorize_files(images, console=console(error=True), sampling=sampling, **how)
     if failures:
         ctx.exit(INCOMPLETE)
 
@@ -273,6 +307,71 @@ def speed_evaluation(**how: Any) -> None:
     from bench.speed.evaluation import compare
 
     compare(console=console(), **how)
+
+
+@main.command(cls=GroupedCommand)
+@click.argument("config", metavar="CONFIG")
+@option("--data", metavar="PATH|URL", heading="What", help="Photographs: a folder, tar shards, or a URL of shards.")
+@option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    heading="How",
+    help="Change a key of the configuration, e.g. recipe.losses.pixel=1. Repeatable.",
+)
+@option("--device", heading="Machine", help="cpu, cuda, cuda:1, mps; default: the best there is.")
+@option("--out", type=_PATH, heading="Output", help="Folder of the run; default: runs/ and the configuration's name.")
+@option("--resume", is_flag=True, heading="Output", help="Continue from the newest checkpoint in --out.")
+@option("--dry-run", is_flag=True, heading="Output", help="Show the whole configuration and stop.")
+@click.pass_context
+def train(
+    ctx: click.Context,
+    config: str,
+    data: str | None,
+    changes: tuple[str, ...],
+    out: Path | None,
+    dry_run: bool,
+    **how: Any,
+) -> None:
+    """Train a model by CONFIG: a YAML file, or the name of one in configs/train.
+
+    Several GPUs or machines: start this command with torchrun or srun.
+    Exit status: 0 finished, 1 an error, 130 stopped by SIGTERM or Ctrl-C after saving.
+    """
+    from bench.console import console
+    from bench.training.config import load_config
+
+    settings = load_config(config, changes, data)
+    if dry_run:
+        click.echo(settings.model_dump_json(indent=2))
+        return
+    from bench.training.logs import report
+    from bench.training.trainer import train as train_model
+
+    screen = console(error=True, quiet=not _is_first_process())
+    outcome = train_model(settings, out or Path("runs", Path(config).stem), console=screen, **how)
+    report(outcome, screen)
+    if not outcome.finished:
+        ctx.exit(130)
+
+
+@main.command(cls=GroupedCommand)
+@click.argument("run_folder", metavar="RUN", type=_EXISTING)
+@option("--to", type=_PATH, required=True, heading="Output", help="File to write: .safetensors or .onnx.")
+@option("--last", is_flag=True, heading="What", help="The last checkpoint instead of the best one.")
+@option("--half", is_flag=True, heading="Output", help="16 bits for each weight (safetensors).")
+@option("--size", type=click.IntRange(min=8), heading="Output", help="Side of the ONNX graph's input.")
+def export(run_folder: Path, to: Path, last: bool, half: bool, size: int | None) -> None:
+    """Write the weights of a training run (its folder, or one of its checkpoints) for `bench run --weights`."""
+    from bench.training.export import export as export_run
+
+    click.echo(export_run(run_folder, to, "last" if last else "best", half, size))
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that the user named."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _is_first_process() -> bool:

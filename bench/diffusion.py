@@ -15,8 +15,6 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-
     from bench.colorizer import Generator
 
 Sampler = Literal["ddpm", "ddim", "dpm++"]
@@ -93,7 +91,7 @@ class Process:
         return x.clamp(-1, 1)
 
     @cached_property
-    def _schedule(self) -> DDPMScheduler:
+    def _schedule(self) -> Any:
         return self._scheduler("ddpm")
 
     def _scheduler(self, sampler: Sampler) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,14 +21,16 @@ from bench.colorizer import Colorizer, Hints, predict_chroma
 from bench.datasets import Dataset, open_dataset
 from bench.efficiency import cost, peak_memory_mb
 from bench.environment import code_version, device_facts, library_versions
-from bench.errors import DatasetError
+from bench.errors import ConfigError, DatasetError
 from bench.hints import dense_hints, draw_hints
-from bench.identity import identify
+from bench.identity import identify, identify_images
 from bench.images import photo_from_tensor
 from bench.loading import load_model
-from bench.metrics import Metric, build_metrics
-from bench.metrics.base import DistributionMetric, ImageMetric
-from bench.parts import Part, Parts, merge_rows
+from bench.metrics import build_metrics
+from bench.metrics.base import DistributionMetric
+from bench.metrics.diversity import Diversity
+from bench.parts import Part, Parts, Recorder, merge_rows
+from bench.predictions import Predictions
 from bench.processes import Precision, connect
 from bench.protocol import Protocol, load_protocol
 from bench.reference import ReferenceStatistics
@@ -44,11 +46,10 @@ from bench.runs import (
     Store,
     folder_of,
 )
-from bench.statistics import bootstrap_means, interval
+from bench.summary import row_table, summarise
 from bench.testcases import Batch, TestCases, default_workers, loader
 
 if TYPE_CHECKING:
-    import pandas as pd
     from lightning_fabric import Fabric
 
 Progress = Callable[[int, int], None]
@@ -57,13 +58,15 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Settings:
-    """How to measure; none of it may change what the numbers are, but for ``precision`` and ``hints``.
+    """How to measure; none of it may change what the numbers are, but for ``precision``, ``hints`` and ``colourings``.
 
     Args:
         batch_size: photographs per forward pass.
         workers: processes that decode; None = as many as pay.
         precision: fp32, or bf16 / fp16 autocast for the model (never for the metrics).
         hints: colours per photograph that are drawn from the original and given to the model.
+        colourings: of each photograph by a stochastic model; two or more also measure their diversity, and all other
+            numbers are those of the first.
         resume: continue an unfinished run and reuse a finished one of the same key.
         strict: stop at the first photograph that cannot be read.
         samples: pictures to keep, spread evenly over the dataset.
@@ -75,6 +78,7 @@ class Settings:
     workers: int | None = None
     precision: Precision = "fp32"
     hints: int = 0
+    colourings: int = 1
     resume: bool = True
     strict: bool = False
     samples: int = 6
@@ -83,7 +87,7 @@ class Settings:
 
 
 def evaluate(
-    model: str | Colorizer,
+    model: str | Colorizer | Predictions,
     dataset: str | Dataset,
     protocol: str | Protocol = "paper",
     *,
@@ -96,7 +100,8 @@ def evaluate(
     """Measure one model on one dataset and write the Run.
 
     Args:
-        model: a registered name, ``path/to/file.py:ClassName``, or a loaded Colorizer.
+        model: a registered name, ``path/to/file.py:ClassName``, a loaded Colorizer, or the Predictions of a system
+            that ran elsewhere.
         dataset: a name (``coco``, ``imagenet/val50k``, ``folder:PATH``) or an opened Dataset.
         protocol: a name, the path of a YAML file, or a Protocol.
         weights: see ``load_model``; only for a model given by name.
@@ -119,23 +124,47 @@ def evaluate(
         dataset = open_dataset(dataset)
     if isinstance(protocol, str):
         protocol = load_protocol(protocol)
-    job = _Job(model.to(fabric.device).eval(), dataset, protocol, Store(store), settings, fabric)
+    if isinstance(model, Colorizer):
+        model = model.to(fabric.device).eval()
+        check_abilities(model, settings)
+    job = _Job(model, dataset, protocol, Store(store), settings, fabric)
     finished = job.store.load(job.folder) if settings.resume else None
     if finished is not None and finished.complete:
         return finished
     return job.run(on_progress)
 
 
+def check_abilities(model: Colorizer, settings: Settings) -> None:
+    """Raises ConfigError if the settings ask a model for what it cannot do."""
+    if settings.hints and not model.accepts_hints:
+        raise ConfigError(f"--hints {settings.hints}: {type(model).__name__} takes no colour hints; siggraph17 does.")
+    if settings.colourings > 1 and not model.stochastic:
+        raise ConfigError(
+            f"--colourings {settings.colourings}: {type(model).__name__} always gives the same colours; "
+            "lab-diffusion does not."
+        )
+
+
 class _Job:
     """One model on one dataset under one protocol, in one of the processes of a run."""
 
     def __init__(
-        self, model: Colorizer, dataset: Dataset, protocol: Protocol, store: Store, settings: Settings, fabric: Fabric
+        self,
+        subject: Colorizer | Predictions,
+        dataset: Dataset,
+        protocol: Protocol,
+        store: Store,
+        settings: Settings,
+        fabric: Fabric,
     ) -> None:
-        self.model, self.dataset, self.protocol = model, dataset, protocol
+        self.model = subject if isinstance(subject, Colorizer) else None
+        self.predictions = subject.matched(dataset) if isinstance(subject, Predictions) else None
+        self.dataset, self.protocol = dataset, protocol
         self.store, self.settings, self.fabric = store, settings, fabric
         self.started = datetime.now(UTC)
         self.metrics, self.absent = build_metrics(protocol.metrics, fabric.device, dataset.has_reference)
+        self.set_metrics = [Diversity()] if settings.colourings > 1 else []
+        self.numbers = [*protocol.metrics, *(name for metric in self.set_metrics for name in metric.numbers)]
         self.preprocessing = protocol.for_dataset(dataset.name, dataset.split)
         self.code = code_version()
         self.reference = ReferenceStatistics(
@@ -147,7 +176,9 @@ class _Job:
             }
         )
         self.reference.give(self.metrics)
-        self.identity = identify(model)
+        self.identity = (
+            identify(subject) if isinstance(subject, Colorizer) else identify_images(subject, self.predictions or {})
+        )
         self.key = self._key()
         self.folder = folder_of(dataset.name, dataset.split, self.identity.name, protocol.name, self.key)
         self.parts = Parts(store.root / self.folder.with_name(self.folder.name + ".partial"))
@@ -166,6 +197,7 @@ class _Job:
             "device": self.fabric.device.type,
             "precision": self.settings.precision,
             "hints": self.settings.hints,
+            "colourings": self.settings.colourings,
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:10]
 
@@ -200,18 +232,19 @@ class _Job:
     def _stream(self, indices: Sequence[int], before: int, on_progress: Progress | None) -> None:
         settings, device, world = self.settings, self.fabric.device, self.fabric.world_size
         workers = default_workers(len(indices)) if settings.workers is None else settings.workers
-        cases = TestCases(self.dataset, self.preprocessing, indices)
+        cases = TestCases(self.dataset, self.preprocessing, indices, self.predictions)
         kept = set(np.linspace(0, len(self.dataset) - 1, settings.samples).astype(int)) if settings.samples else set()
-        recorder = _Recorder(self.metrics, self.parts)
+        recorder = Recorder(self.metrics, self.parts)
         saved = time.monotonic()
         for batch in loader(cases, settings.batch_size, workers, pin=device.type == "cuda"):
             self._refuse_failures(batch)
-            prediction = None
             if batch.indices:
                 target = batch.target.to(device, non_blocking=True)
-                prediction = self._colour(target, batch.indices)
-                recorder.add(batch.indices, prediction, target if self.dataset.has_reference else None)
-                self._keep_samples(kept, batch, prediction)
+                colourings = self._colourings(batch, target)
+                recorder.add(batch.indices, colourings[0], target if self.dataset.has_reference else None)
+                for metric in self.set_metrics:
+                    recorder.extend(metric.measure_set(colourings))
+                self._keep_samples(kept, batch, colourings[0])
             recorder.part.failures += batch.failures
             if time.monotonic() - saved > settings.checkpoint_seconds:
                 recorder.save()
@@ -226,20 +259,34 @@ class _Job:
             index, reason = batch.failures[0]
             raise DatasetError(f"{self.dataset.names[index]} cannot be measured (--strict): {reason}")
 
-    def _colour(self, target: Tensor, indices: Sequence[int]) -> Tensor:
-        """(B, 3, S, S) uint8 originals -> (B, 3, S, S) uint8 predictions, from their lightness alone (and hints)."""
+    def _colourings(self, batch: Batch, target: Tensor) -> Tensor:
+        """(K, B, 3, S, S) uint8: the predictions for a batch of (B, 3, S, S) originals, K = 1 unless asked for more."""
+        if self.model is None:
+            assert batch.prediction is not None
+            return batch.prediction.to(target.device)[None]
         lab = rgb_to_lab(target)
+        names = [self.dataset.names[i] for i in batch.indices]
+        ways = range(self.settings.colourings)
+        return torch.stack([self._colour(self.model, lab, [self._seed(n, way) for n in names]) for way in ways])
+
+    def _colour(self, model: Colorizer, lab: Tensor, seeds: Sequence[int]) -> Tensor:
+        """(B, 3, S, S) L*a*b* -> (B, 3, S, S) uint8 predictions, from the lightness alone (and hints)."""
         lightness, ab = lab[:, :1], lab[:, 1:]
-        seeds = [_seed(self.protocol.seed, self.dataset.names[i]) for i in indices]
+        # Drawn on the CPU, so that every device gives the same hints and the same noise.
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         hints: Hints | None = None
-        if self.model.needs_target:
+        if model.needs_target:
             hints = dense_hints(ab)
         elif self.settings.hints:
-            hints = draw_hints(ab, self.settings.hints, [torch.Generator().manual_seed(s) for s in seeds])
-        generators = [torch.Generator(target.device).manual_seed(s) for s in seeds] if self.model.stochastic else None
+            hints = draw_hints(ab, self.settings.hints, generators)
         with self.fabric.autocast():
-            predicted = predict_chroma(self.model, lightness, hints, generators)
+            predicted = predict_chroma(model, lightness, hints, generators if model.stochastic else None)
         return to_uint8(join(lightness, predicted))
+
+    def _seed(self, name: str, way: int) -> int:
+        """Of one photograph's colouring: the same whatever the batch size, the order or the number of processes."""
+        text = f"{self.protocol.seed}:{name}" + (f":{way}" if way else "")
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "little")
 
     def _keep_samples(self, kept: set[int], batch: Batch, prediction: Tensor) -> None:
         folder = self.parts.folder / "samples"
@@ -258,46 +305,20 @@ class _Job:
                 f"none of the {len(self.dataset)} photographs of {self.dataset.name} could be read; "
                 f"the first: {next((reason for part in parts for _, reason in part.failures), 'no reason given')}"
             )
-        table = self._table(rows)
-        run = self._record(parts, rows, self._numbers(parts, rows))
+        measured = summarise([*self.metrics, *self.set_metrics], parts, rows, self.protocol.seed)
+        measured |= {name: Estimate(reason=reason) for name, reason in self.absent.items()}
+        run = self._record(parts, rows, {name: measured[name] for name in self.numbers})
         if run.complete:
             self.reference.keep(self.metrics)
-        self.store.write(run, table, self.parts.folder / "samples")
+        self.store.write(run, row_table(self.dataset, rows), self.parts.folder / "samples")
         self.parts.clear()
-
-    def _table(self, rows: Mapping[str, Tensor]) -> pd.DataFrame:
-        import pandas as pd
-
-        columns = {c: v.numpy() for c, v in rows.items() if c != "index"}
-        names = [self.dataset.names[i] for i in rows["index"].tolist()]
-        return pd.DataFrame({"index": rows["index"].numpy(), "name": names, **dict(sorted(columns.items()))})
-
-    def _numbers(self, parts: Sequence[Part], rows: Mapping[str, Tensor]) -> dict[str, Estimate]:
-        """Every number of the protocol: from the rows where it has one value per image, else from the merged states."""
-        n = len(rows["index"])
-        found: dict[str, Estimate] = {}
-        replicates = _replicates(self.metrics, rows, self.protocol.seed)
-        for metric in self.metrics:
-            if isinstance(metric, ImageMetric):
-                values = metric.reduce({c: rows[c].mean().item() for c in metric.columns})
-                spread = metric.reduce({c: replicates[c] for c in metric.columns})
-                for name, value in values.items():
-                    low, high = interval(spread[name])
-                    found[name] = Estimate(value=float(value), low=low, high=high, n=n)
-            else:
-                metric.reset()
-                for part in parts:
-                    metric.merge_tensors(part.states.get(type(metric).__name__, {}))
-                found |= {name: Estimate(value=float(v), n=n) for name, v in metric.compute().items()}
-        found |= {name: Estimate(reason=reason) for name, reason in self.absent.items()}
-        return {name: found[name] for name in self.protocol.metrics}
 
     def _record(self, parts: Sequence[Part], rows: Mapping[str, Tensor], numbers: dict[str, Estimate]) -> Run:
         n = len(rows["index"])
         measured = set(rows["index"].tolist())
         reasons = {i: reason for part in parts for i, reason in part.failures if i not in measured}
         device = self.fabric.device
-        macs, latency = cost(self.model, device, self.preprocessing.size)
+        macs, latency = cost(self.model, device, self.preprocessing.size) if self.model else (None, None)
         slowest = max((part.seconds for part in parts if part.images), default=0.0)
         return Run(
             key=self.key,
@@ -317,7 +338,7 @@ class _Job:
             ),
             metrics=numbers,
             speed=Speed(
-                images_per_second=sum(p.images for p in parts) / slowest if slowest else None,
+                images_per_second=sum(p.images for p in parts) / slowest if slowest and self.model else None,
                 latency_ms=latency,
                 peak_memory_mb=peak_memory_mb(device),
                 batch_size=self.settings.batch_size,
@@ -342,51 +363,3 @@ class _Job:
             start=self.started,
             end=datetime.now(UTC),
         )
-
-
-class _Recorder:
-    """Collects what one process measures; the device is asked for values only at a checkpoint."""
-
-    def __init__(self, metrics: Sequence[Metric], parts: Parts) -> None:
-        self.metrics, self.parts, self.part = metrics, parts, Part()
-        self.images = 0
-        self._waiting: list[dict[str, Tensor]] = []
-        self._begun = time.monotonic()
-
-    def add(self, indices: Sequence[int], prediction: Tensor, target: Tensor | None) -> None:
-        columns: dict[str, Tensor] = {"index": torch.tensor(indices)}
-        if target is not None:
-            spread = target.amax(dim=1).int() - target.amin(dim=1).int()
-            columns["gray"] = (spread.flatten(1).amax(dim=1) == 0).double()
-        for metric in self.metrics:
-            if isinstance(metric, ImageMetric):
-                columns |= metric.measure(prediction, target)
-            else:
-                metric.update(prediction, target)
-        self._waiting.append(columns)
-        self.images += len(indices)
-
-    def save(self) -> None:
-        """Write rows and states together, so that they never disagree."""
-        if self._waiting:
-            self.part.extend({c: torch.cat([w[c] for w in self._waiting]).cpu() for c in self._waiting[0]})
-            self._waiting = []
-        self.part.states = {
-            type(m).__name__: m.state_tensors() for m in self.metrics if isinstance(m, DistributionMetric)
-        }
-        self.part.images, self.part.seconds = self.images, time.monotonic() - self._begun
-        self.parts.save(self.part)
-
-
-def _replicates(metrics: Sequence[Metric], rows: Mapping[str, Tensor], seed: int) -> dict[str, np.ndarray[Any, Any]]:
-    """Bootstrap means of every per-image column, from the same resamples (so that differences stay paired)."""
-    columns = sorted({c for m in metrics if isinstance(m, ImageMetric) for c in m.columns})
-    if not columns:
-        return {}
-    means = bootstrap_means(np.stack([rows[c].numpy() for c in columns], axis=1), seed=seed)
-    return {column: means[:, i] for i, column in enumerate(columns)}
-
-
-def _seed(seed: int, name: str) -> int:
-    """Of one photograph: the same whatever the batch size, the order or the number of processes."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:7], "little")

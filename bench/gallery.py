@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import track
 
-from bench.errors import BenchError, ImageError
+from bench.errors import BenchError, HintsError, ImageError
 from bench.images import read_photo
+from bench.registry import card_of
 from bench.suffixes import PHOTO_SUFFIXES
 
 
@@ -47,6 +49,8 @@ def colorize_files(
     weights: str | None = None,
     size: int | None = None,
     seed: int = 0,
+    samples: int = 1,
+    sampling: dict[str, Any] | None = None,
     hints: Sequence[str] = (),
     device: str | None = None,
 ) -> list[str]:
@@ -61,7 +65,12 @@ def colorize_files(
 
     photos = photos_in(images)
     points = [parse_hint(hint) for hint in hints]
-    network = load_model(model, weights, device=device)
+    card = card_of(model)
+    if (samples > 1 or sampling) and not card.stochastic:
+        raise BenchError(f"{model} always gives the same colours: no --samples, --steps or --sampler for it.")
+    if points and not card.hints:
+        raise HintsError(f"{model} takes no colour hints (--hint); siggraph17 does.")
+    network = load_model(model, weights, device=device, **sampling or {})
     failures = []
     for file, relative in track(photos, f"{model}", console=console, disable=len(photos) == 1):
         try:
@@ -72,7 +81,9 @@ def colorize_files(
         given = hints_from_points(points, (photo.height, photo.width)) if points else None
         target = out / relative
         target.parent.mkdir(parents=True, exist_ok=True)
-        colorize(network, photo, size=size, hints=given, seed=seed).save(target)
+        for k in range(samples):
+            one = target if samples == 1 else target.with_stem(f"{target.stem}-{k + 1}")
+            colorize(network, photo, size=size, hints=given, seed=seed + k).save(one)
     console.print(f"{len(photos) - len(failures)} coloured by {model} -> {out}")
     for failure in failures:
         console.print(f"[red]skipped: {failure}[/red]")

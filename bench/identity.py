@@ -11,6 +11,7 @@ import torch
 
 from bench.checkpoints import file_sha256
 from bench.colorizer import Colorizer
+from bench.predictions import LOSSY, Predictions
 from bench.registry import card_of, model_names
 from bench.runs import ModelRecord
 
@@ -51,6 +52,19 @@ def identify(model: Colorizer) -> Identity:
         options={k: str(v) for k, v in origin.options.items()} if origin else {},
     )
     return Identity(record, record.sha256 or _tensor_digest(model), _source_digest(model))
+
+
+def identify_images(predictions: Predictions, pairs: dict[str, Path]) -> Identity:
+    """The identity of a system that ran elsewhere: its images are its weights."""
+    lossy = any(path.suffix.lower() in LOSSY for path in pairs.values())
+    record = ModelRecord(
+        name=predictions.title,
+        family="predictions",
+        parameters=None,
+        weights="predictions (JPEG: about 1 dB and 1 CF lost)" if lossy else "predictions",
+        source="predictions",
+    )
+    return Identity(record, predictions.digest(pairs), "")
 
 
 def _tensor_digest(model: Colorizer) -> str:

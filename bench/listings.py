@@ -135,6 +135,7 @@ def check_and_print(name: str, split: str | None, data_root: Path | None, consol
     """Read every photograph of a dataset; False if any is missing or unreadable."""
     from rich.progress import Progress
 
+    from bench.console import console as screen
     from bench.datasets.check import check_dataset
 
     dataset = open_dataset(name, split=split, data_root=data_root)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -20,11 +21,15 @@ from rich.progress import (
 from rich.text import Text
 
 from bench.datasets import Dataset, open_dataset
-from bench.errors import WeightsError
+from bench.errors import ConfigError, WeightsError
 from bench.loading import check_weights
+from bench.predictions import Predictions
 from bench.protocol import Protocol, load_protocol
 from bench.registry import card_of, list_models
 from bench.runs import RUNS, Run
+
+if TYPE_CHECKING:
+    from bench.colorizer import Colorizer
 
 
 @dataclass(frozen=True)
@@ -33,15 +38,19 @@ class Plan:
 
     Args:
         models: names; those of ``--model all`` whose weights are absent stand in ``left_out`` with the reason.
+        predictions: images of a system that ran elsewhere, measured as one more model.
         datasets: opened and, if asked, shortened.
         protocol: for all of them.
         weights: a path, a name on the card, ``"random"`` or None (the card's default).
+        sampling: ``steps`` and ``sampler`` of stochastic models, where the user named them.
     """
 
     models: Sequence[str]
     datasets: Sequence[Dataset]
     protocol: Protocol
     weights: str | None = None
+    predictions: Predictions | None = None
+    sampling: dict[str, Any] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
 
 
@@ -51,6 +60,8 @@ def make_plan(
     protocol: str,
     *,
     weights: str | None = None,
+    predictions: Predictions | None = None,
+    sampling: dict[str, Any] | None = None,
     split: str | None = None,
     data_root: Path | None = None,
     limit: int | None = None,
@@ -72,10 +83,12 @@ def make_plan(
     else:
         for name in chosen:
             check_weights(card_of(name), weights)
+            if sampling and not card_of(name).stochastic:
+                raise ConfigError(f"{name} draws nothing, so --{next(iter(sampling))} means nothing to it.")
     opened = [open_dataset(name, split=split, data_root=data_root) for name in datasets]
     if limit is not None:
         opened = [dataset.limited(limit) for dataset in opened]
-    return Plan(chosen, opened, load_protocol(protocol), weights, left_out)
+    return Plan(chosen, opened, load_protocol(protocol), weights, predictions, sampling or {}, left_out)
 
 
 class _Rate(ProgressColumn):
@@ -112,8 +125,14 @@ def measure(
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=quiet) as progress:
-        for name in plan.models:
-            model = load_model(name, plan.weights, device=device)
+        subjects: list[str | Predictions] = [*plan.models, *([plan.predictions] if plan.predictions else [])]
+        for subject in subjects:
+            model: Colorizer | Predictions
+            if isinstance(subject, Predictions):
+                name, model = subject.title, subject
+            else:
+                options = plan.sampling if card_of(subject).stochastic else {}
+                name, model = subject, load_model(subject, plan.weights, device=device, **options)
             for dataset in plan.datasets:
                 task = progress.add_task(f"{name} on {dataset.name}", total=len(dataset))
                 run = evaluate(

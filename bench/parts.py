@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import io
 import shutil
+import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +19,7 @@ import torch
 from torch import Tensor
 
 from bench.cache import write_atomically
+from bench.metrics.base import DistributionMetric, ImageMetric, Metric
 
 States = dict[str, dict[str, Tensor]]
 
@@ -68,6 +71,44 @@ class Parts:
 
     def clear(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Recorder:
+    """Collects what one process measures; the device is asked for values only at a checkpoint."""
+
+    def __init__(self, metrics: Sequence[Metric], parts: Parts) -> None:
+        self.metrics, self.parts, self.part = metrics, parts, Part()
+        self.images = 0
+        self._waiting: list[dict[str, Tensor]] = []
+        self._begun = time.monotonic()
+
+    def add(self, indices: Sequence[int], prediction: Tensor, target: Tensor | None) -> None:
+        columns: dict[str, Tensor] = {"index": torch.tensor(indices)}
+        if target is not None:
+            spread = target.amax(dim=1).int() - target.amin(dim=1).int()
+            columns["gray"] = (spread.flatten(1).amax(dim=1) == 0).double()
+        for metric in self.metrics:
+            if isinstance(metric, ImageMetric):
+                columns |= metric.measure(prediction, target)
+            else:
+                metric.update(prediction, target)
+        self._waiting.append(columns)
+        self.images += len(indices)
+
+    def extend(self, columns: dict[str, Tensor]) -> None:
+        """More values of the images that ``add`` took last."""
+        self._waiting[-1] |= columns
+
+    def save(self) -> None:
+        """Write rows and states together, so that they never disagree."""
+        if self._waiting:
+            self.part.extend({c: torch.cat([w[c] for w in self._waiting]).cpu() for c in self._waiting[0]})
+            self._waiting = []
+        self.part.states = {
+            type(m).__name__: m.state_tensors() for m in self.metrics if isinstance(m, DistributionMetric)
+        }
+        self.part.images, self.part.seconds = self.images, time.monotonic() - self._begun
+        self.parts.save(self.part)
 
 
 def merge_rows(parts: list[Part]) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -17,7 +18,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.errors import BenchError, UnknownNameError
+from bench.errors import BenchError, ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
     from bench.colorizer import Colorizer
@@ -147,7 +148,12 @@ def build(name: str, **options: Any) -> Colorizer:
     from bench.colorizer import Colorizer
 
     factory = _factory_in_file(name) if _is_file_reference(name) else _load(_entry(name))
-    model = factory(**options)
+    try:
+        model = factory(**options)
+    except TypeError as error:
+        if not options:
+            raise
+        raise ConfigError(f"model {name!r} does not take {', '.join(options)}: {error}.") from error
     if not isinstance(model, Colorizer):
         raise BenchError(f"model {name!r} builds a {type(model).__name__}; a bench.colorizer.Colorizer was expected.")
     return model
@@ -179,6 +185,7 @@ def _factory_in_file(reference: str) -> Callable[..., Any]:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where inspect and pickle look a class's module up
     spec.loader.exec_module(module)
     try:
         return getattr(module, attribute)
@@ -200,8 +207,12 @@ def _cards_in_source(path: Path) -> tuple[ModelCard, ...]:
     if not path.is_file():
         raise BenchError(f"there is no file {path}. Expected path/to/file.py:ClassName.")
     for node in ast.parse(path.read_text(encoding="utf-8"), filename=str(path)).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "CARDS":
-            return _evaluate(node.value, path)
+        match node:
+            case (
+                ast.Assign(targets=[ast.Name(id="CARDS")], value=ast.expr() as value)
+                | ast.AnnAssign(target=ast.Name(id="CARDS"), value=ast.expr() as value)
+            ):
+                return _evaluate(value, path)
     return ()
 
 

@@ -60,7 +60,8 @@ def results_table(runs: Sequence[Run]) -> Table:
 
 def print_results(runs: Sequence[Run], console: Console) -> None:
     """The table, then why numbers are missing and which photographs failed."""
-    console.print(results_table(runs))
+    datasets = list(dict.fromkeys(run.dataset.name for run in runs))
+    console.print(results_table(sorted(runs, key=lambda run: datasets.index(run.dataset.name))))
     reasons: dict[str, list[str]] = {}
     for run in runs:
         for name, estimate in run.metrics.items():
@@ -82,7 +83,7 @@ def print_plan(plan: Plan, console: Console) -> None:
     table = Table(header_style="bold", box=None, pad_edge=False)
     for column in ("model", "weights", "dataset", "photographs", "protocol", "numbers"):
         table.add_column(column)
-    for model in plan.models:
+    for model in [*plan.models, *([plan.predictions.title] if plan.predictions else [])]:
         for dataset in plan.datasets:
             protocol = f"{plan.protocol.name} ({plan.protocol.hash})"
             weights = plan.weights or "default"

@@ -89,7 +89,16 @@ CARDS = (
         parameters=1_291_320,
         licence="Apache-2.0",
         working_size=128,
-        note="The same architecture at 1/190 of the size, for 128 px and a CPU; not a model of the paper.",
+        note="The same architecture at 1/180 of the size, for 128 px and a CPU; not a model of the paper.",
+        weights=(
+            Weights(
+                name="mini",
+                file="ddcolor-mini.safetensors",
+                licence="Apache-2.0",
+                origin="trained here",
+                note="to be filled",
+            ),
+        ),
     ),
 )
 

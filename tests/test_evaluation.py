@@ -17,8 +17,10 @@ from skimage.color import lab2rgb, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio
 
 import bench
+from bench.datasets import open_dataset
 from bench.errors import BenchError, DatasetError
 from bench.evaluation import Settings
+from bench.predictions import Predictions
 from bench.protocol import Preprocessing, Protocol
 from bench.runs import Run, Store
 
@@ -207,8 +209,6 @@ def test_a_damaged_result_is_an_error_with_its_path(photographs: Photographs, tm
 
 
 def test_without_a_reference_only_what_needs_none_is_measured(photographs: Photographs, tmp_path: Path) -> None:
-    from bench.datasets import open_dataset
-
     photographs(2, name="historical")
     historical = open_dataset("historical", data_root=tmp_path)
     run = bench.evaluate(
@@ -243,3 +243,65 @@ def test_memory_does_not_grow_with_the_dataset(photographs: Photographs, tmp_pat
         assert measured == n
         peaks[n] = peak
     assert peaks[2000] < 1.1 * peaks[200]
+
+
+def test_images_coloured_elsewhere_are_measured_like_a_model(photographs: Photographs, tmp_path: Path) -> None:
+    folder = photographs(3)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for i, file in enumerate(sorted(folder.iterdir())):
+        Image.open(file).convert("L").save(elsewhere / f"{file.stem}.{'png' if i else 'webp'}", lossless=True)
+    settings = Settings(workers=0)
+    run = bench.evaluate(
+        Predictions(elsewhere), f"folder:{folder}", PROTOCOL, device="cpu", store=tmp_path / "runs", settings=settings
+    )
+    assert (run.model.name, run.model.source, run.complete) == ("elsewhere", "predictions", True)
+    assert run.metrics["cf"].value == 0
+    target = [np.asarray(Image.open(f).resize((64, 64), Image.Resampling.BICUBIC)) for f in sorted(folder.iterdir())]
+    gray = [
+        Image.open(f).convert("L").convert("RGB").resize((64, 64), Image.Resampling.BICUBIC)
+        for f in sorted(folder.iterdir())
+    ]
+    expected = np.mean(
+        [peak_signal_noise_ratio(t, np.asarray(g), data_range=255) for t, g in zip(target, gray, strict=True)]
+    )
+    assert run.metrics["psnr"].value == pytest.approx(expected, abs=1e-4)
+
+    (elsewhere / "photo0001.png").unlink()
+    partial = bench.evaluate(
+        Predictions(elsewhere, "x"),
+        f"folder:{folder}",
+        PROTOCOL,
+        device="cpu",
+        store=tmp_path / "runs",
+        settings=settings,
+    )
+    assert [failure.name for failure in partial.failures] == ["photo0001.png"]
+    for image in elsewhere.iterdir():
+        image.rename(image.with_stem("another-" + image.stem))
+    with pytest.raises(DatasetError, match="named like a photograph"):
+        Predictions(elsewhere).matched(open_dataset(f"folder:{folder}"))
+
+
+def test_hints_bring_a_hinted_model_closer(photographs: Photographs, tmp_path: Path) -> None:
+    folder = photographs(4)
+    oracle = measure(folder, tmp_path / "runs", model="oracle")
+    assert values(oracle)["psnr"] > values(measure(folder, tmp_path / "runs"))["psnr"] + 3
+    with pytest.raises(BenchError, match="takes no colour hints"):
+        measure(folder, tmp_path / "runs", hints=5)
+    first = measure(folder, tmp_path / "a", model="siggraph17-mini", hints=3, batch_size=1)
+    second = measure(folder, tmp_path / "b", model="siggraph17-mini", hints=3, batch_size=4)
+    assert_same_numbers(first, second, tolerance=1e-4)
+    assert first.hints == 3
+
+
+@pytest.mark.slow
+def test_several_colourings_report_their_diversity(photographs: Photographs, tmp_path: Path) -> None:
+    folder = photographs(2)
+    run = measure(folder, tmp_path / "a", model="lab-diffusion-mini", colourings=2, batch_size=1)
+    again = measure(folder, tmp_path / "b", model="lab-diffusion-mini", colourings=2, batch_size=2)
+    assert run.metrics["diversity"].value is not None
+    assert run.metrics["diversity"].value > 1
+    assert_same_numbers(run, again, tolerance=1e-3)
+    with pytest.raises(BenchError, match="always gives the same colours"):
+        measure(folder, tmp_path / "runs", colourings=2)

@@ -119,11 +119,16 @@ NUMBERS: dict[str, Number] = {
             "the same with every 10 x 10 bin of original ab that occurs in the dataset weighing the same",
             "bench.metrics.auc:AuC", True, 2,
         ),
+        Number(
+            "diversity", "diversity", "", "higher",
+            "mean ab distance per pixel between several colourings of a photograph by a stochastic model",
+            "bench.metrics.diversity:Diversity", False, 2,
+        ),
     )
 }  # fmt: skip
 
 DEFAULT: tuple[str, ...] = tuple(
-    name for name in NUMBERS if name not in {"fid_ct2", "fid_ddcolor", "auc", "auc_rebalanced"}
+    name for name in NUMBERS if name not in {"fid_ct2", "fid_ddcolor", "auc", "auc_rebalanced", "diversity"}
 )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import inception_v3  # type: ignore[import-untyped]
+from torchvision.models import inception_v3
 
 from bench.metrics.backbones import fill, read_backbone
 from bench.metrics.frechet import FrechetMetric

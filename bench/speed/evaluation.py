@@ -126,7 +126,7 @@ def colour_to_png(network: Colorizer, photos: Dataset, folder: Path) -> None:
 
     side = network.working_size or SIDE
     for i, path in enumerate(photos.paths):
-        photo = cv2.resize(cv2.imread(str(path)).astype(np.float32) / 255, (SIDE, SIDE))
+        photo = cv2.resize(np.asarray(cv2.imread(str(path)), np.float32) / 255, (SIDE, SIDE))
         lightness = cv2.cvtColor(photo, cv2.COLOR_BGR2LAB)[..., :1]
         small = cv2.cvtColor(cv2.resize(photo, (side, side)), cv2.COLOR_BGR2LAB)[..., 0]
         ab = F.interpolate(network(torch.from_numpy(small)[None, None]), (SIDE, SIDE), mode="bilinear")
@@ -147,7 +147,7 @@ def score(folder: Path) -> None:
             target, prediction, channel_axis=2, gaussian_weights=True, use_sample_covariance=False, data_range=255
         )
         for image in (prediction, target):
-            blue, green, red = image.astype(np.float64).transpose(2, 0, 1)
+            blue, green, red = np.asarray(image, np.float64).transpose(2, 0, 1)
             rg, yb = np.abs(red - green), np.abs((red + green) / 2 - blue)
             np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean())
 

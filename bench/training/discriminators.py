@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
+from torch.nn.utils import spectral_norm
 
 from bench.colorizer import state_problems
 from bench.errors import WeightsError
@@ -54,6 +56,57 @@ class PatchDiscriminator(nn.Module):
                 "Expected a PatchGAN with the same inputs, width and layers."
             )
         self.load_state_dict(dict(state))
+
+
+class SpectralDiscriminator(nn.Module):
+    """DDColor's discriminator (``DynamicUNetDiscriminator`` of piddnad/DDColor): spectral norm, one self-attention.
+
+    Args:
+        width: channels of the first layer; each block doubles them.
+        blocks: strided blocks after the first; 3 in the paper.
+    """
+
+    def __init__(self, width: int = 64, blocks: int = 3) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [_spectral(3, width, 4, 2), nn.ReLU(), _spectral(width, width, 3), nn.ReLU()]
+        for block in range(blocks):
+            layers += [_spectral(width, 2 * width, 4, 2), nn.ReLU()]
+            if block == 0:
+                layers.append(SelfAttention(2 * width))
+            layers += [_spectral(2 * width, 2 * width, 3), nn.ReLU()]
+            width *= 2
+        head = nn.Conv2d(width, 1, 4, bias=False)
+        nn.init.kaiming_normal_(head.weight)
+        self.layers = nn.Sequential(*layers, spectral_norm(head))
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """(B, 3, H, W) sRGB in [0, 1] -> (B, 1, h, w) logits, high for real; 256 x 256 gives 13 x 13 with 3 blocks."""
+        return self.layers(rgb)
+
+
+def _spectral(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=1)
+    nn.init.kaiming_normal_(conv.weight)
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
+    return spectral_norm(conv)
+
+
+class SelfAttention(nn.Module):
+    """Self-attention of SAGAN (Zhang et al. 2019, arXiv 1805.08318) with spectral norm; starts as the identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.query, self.key, self.value = (
+            spectral_norm(nn.Conv1d(channels, outputs, 1, bias=False))
+            for outputs in (channels // 8, channels // 8, channels)
+        )
+        self.gamma = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        pixels = x.flatten(2)  # (B, C, HW)
+        affinity = self.query(pixels).transpose(1, 2) @ self.key(pixels)
+        return (self.gamma * (self.value(pixels) @ affinity.softmax(dim=1)) + pixels).view_as(x)
 
 
 def _flat(key: str) -> str:

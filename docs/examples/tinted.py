@@ -1,22 +1,24 @@
-"""A toned print: one chroma for each lightness, sepia until it is trained."""
+"""A toned print: one chroma for each lightness."""
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.colorizer import Colorizer, Generator, Hints
 from bench.registry import ModelCard
 
-CARDS = (ModelCard(name="Tinted", family="tinted", title="Toned print", parameters=22, licence="Apache-2.0"),)
+CARDS = (ModelCard(name="Tinted", family="tinted", title="Toned print", licence="MIT", trainable=False, parameters=0),)
 
 
 class Tinted(Colorizer):
     """Interpolates linearly between the chroma of 11 grays, from L* 0 to L* 100."""
 
+    tint: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         fade = torch.linspace(0, torch.pi, 11).sin()  # black and white stay neutral
-        self.tint = nn.Parameter(torch.stack((6 * fade, 18 * fade)))  # (2, 11): a*, b*
+        self.register_buffer("tint", torch.stack((6 * fade, 18 * fade)), persistent=False)  # (2, 11) a*, b*: sepia
 
     def forward(self, lightness: Tensor, hints: Hints | None = None, generator: Generator | None = None) -> Tensor:
         self.refuse_hints(hints)

@@ -58,8 +58,11 @@ def official_state(name: str) -> dict[str, Tensor]:
 @pytest.mark.slow
 @torch.inference_mode()
 @pytest.mark.parametrize("name", OFFICIAL)
-def test_agrees_with_the_official_network(name: str) -> None:
-    """At 80 x 112, where the encoder rounds up (2.5 x 3.5 at stride 32), as it does at the original's 560."""
+def test_agrees_with_a_transcription_of_the_official_network(name: str) -> None:
+    """The goldens come from the original's graph and fastai's layers, copied out by hand and run apart.
+
+    At 80 x 112, where the encoder rounds up (2.5 x 3.5 at stride 32), as it does at the original's 560.
+    """
     model = OFFICIAL[name][0]()
     model.load_weights(official_state(name))
     golden = np.load(GOLDENS / f"{name}.npz")

@@ -1,0 +1,267 @@
+"""What a training run is made of: a YAML file, checked before anything starts."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bench.errors import ConfigError, UnknownNameError
+
+# Beside this package, in the repository as in an installation.
+_FOLDER = Path(__file__).resolve().parents[2] / "configs" / "train"
+
+
+class Strict(BaseModel):
+    """Settings that refuse a key they do not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(Strict):
+    """Where photographs come from and how they are decoded.
+
+    Args:
+        path: a folder of photographs, a folder of tar shards, one shard, or a URL of shards (``{000..099}`` expands).
+        size: side of the square that leaves the decoder; a crop may follow on the device.
+        fit: ``squash`` ignores the proportions, ``center`` keeps the middle square.
+        resample: Pillow's filter.
+        min_cf: photographs less colourful than this (``cf`` of ``bench.metrics``) are left out; 0 keeps all.
+        workers: decoding processes of each training process; None = as many as pay.
+    """
+
+    path: str | None = None
+    size: int = Field(default=256, ge=8, le=4096)
+    fit: Literal["squash", "center"] = "center"
+    resample: Literal["bicubic", "bilinear", "box", "lanczos"] = "bicubic"
+    min_cf: float = Field(default=0.0, ge=0)
+    workers: int | None = Field(default=None, ge=0, le=256)
+
+
+class AugmentConfig(Strict):
+    """What happens to a batch on the device.
+
+    Args:
+        size: side of what the networks see.
+        crop: ``random`` position, ``center``, or ``resized``: a random part, stretched to ``size``.
+        crop_scale: smallest and largest share of the area that a ``resized`` crop takes.
+        flip: mirror half of the photographs.
+        brightness, contrast, hue: strength of the colour jitter; hue as a share of the circle.
+        saturation: smallest and largest factor.
+    """
+
+    size: int = Field(default=256, ge=8, le=4096)
+    crop: Literal["random", "center", "resized"] = "random"
+    crop_scale: tuple[float, float] = (0.08, 1.0)
+    flip: bool = True
+    brightness: float = Field(default=0.0, ge=0, le=1)
+    contrast: float = Field(default=0.0, ge=0, le=1)
+    saturation: tuple[float, float] = (1.0, 1.0)
+    hue: float = Field(default=0.0, ge=0, le=0.5)
+
+
+class ScheduleConfig(Strict):
+    """The factor by which every learning rate is multiplied.
+
+    Args:
+        kind: ``constant``; ``steps`` (by ``gamma`` at each milestone); ``cosine`` (to ``floor``); ``linear`` (constant
+            until ``start``, a share of the run, then to 0).
+        warmup: steps of a linear start.
+    """
+
+    kind: Literal["constant", "steps", "cosine", "linear"] = "constant"
+    warmup: int = Field(default=0, ge=0)
+    milestones: tuple[int, ...] = ()
+    gamma: float = Field(default=0.5, gt=0, le=1)
+    floor: float = Field(default=0.0, ge=0, le=1)
+    start: float = Field(default=0.5, ge=0, lt=1)
+
+
+class OptimizerConfig(Strict):
+    """One optimiser; ``betas`` are Adam's."""
+
+    kind: Literal["adam", "adamw", "adadelta"] = "adam"
+    lr: float = Field(default=1e-4, gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = Field(default=0.0, ge=0)
+
+
+class CheckpointConfig(Strict):
+    """When to save, how many to keep, and which number of the validation decides what is best."""
+
+    every: int = Field(default=1000, ge=1)
+    keep: int = Field(default=3, ge=1)
+    best: str = "psnr"
+
+
+class ValidationConfig(Strict):
+    """Measuring on the way, by ``bench.evaluate``; ``every`` 0 = never."""
+
+    every: int = Field(default=1000, ge=0)
+    dataset: str = "samples"
+    limit: int = Field(default=64, ge=1)
+    size: int = Field(default=256, ge=8)
+    metrics: tuple[str, ...] = ("psnr", "cf", "dcf", "fcd")
+
+
+class LogConfig(Strict):
+    """How often losses are read off the device (and checked), and pictures are made; ``grid_every`` 0 = never."""
+
+    every: int = Field(default=10, ge=1)
+    grid_every: int = Field(default=1000, ge=0)
+    tensorboard: bool = True
+
+
+class TrainConfig(Strict):
+    """One training run.
+
+    Args:
+        model: a registered name, or ``path/to/file.py:ClassName``.
+        options: of the model's constructor.
+        start_from: file of weights to begin with.
+        recipe: options of the model's recipe; checked by the recipe.
+        steps: updates of the weights.
+        batch_size: photographs of one update, over all processes and accumulated parts.
+        accumulate: parts of a process's share that are worked on one after the other.
+        clip: largest norm of the gradient of one optimiser.
+        ema: decay of the averaged weights; None = no average.
+        sync_batch_norm: statistics over all processes; then their number changes nothing.
+        seed: decides the data order, the augmentation and the untrained weights.
+        explosion: training stops if a term exceeds this many times its running mean.
+    """
+
+    model: str
+    options: dict[str, Any] = {}
+    start_from: str | None = None
+    recipe: dict[str, Any] = {}
+    steps: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    accumulate: int = Field(default=1, ge=1)
+    clip: float | None = Field(default=None, gt=0)
+    ema: float | None = Field(default=None, gt=0, lt=1)
+    sync_batch_norm: bool = False
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    tf32: bool = True
+    compile: bool = False
+    channels_last: bool = False
+    explosion: float = Field(default=1000.0, gt=1)
+    schedule: ScheduleConfig = ScheduleConfig()
+    data: DataConfig = DataConfig()
+    augment: AugmentConfig = AugmentConfig()
+    checkpoints: CheckpointConfig = CheckpointConfig()
+    validation: ValidationConfig = ValidationConfig()
+    log: LogConfig = LogConfig()
+
+    @model_validator(mode="after")
+    def _fits(self) -> TrainConfig:
+        if self.augment.size > self.data.size:
+            raise ValueError(f"augment.size ({self.augment.size}) must not exceed data.size ({self.data.size})")
+        if self.validation.every and self.checkpoints.best not in self.validation.metrics:
+            raise ValueError(f"checkpoints.best ({self.checkpoints.best}) must be one of validation.metrics")
+        return self
+
+
+Settings = TypeVar("Settings", bound=Strict)
+
+
+def train_config_names() -> list[str]:
+    """The configurations that come with the package, sorted."""
+    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+
+
+def load_config(name_or_path: str | Path, changes: Sequence[str] = (), data: str | None = None) -> TrainConfig:
+    """Read a configuration.
+
+    Args:
+        name_or_path: a YAML file, or a name of ``train_config_names()``.
+        changes: ``"key=value"`` or ``"key.key=value"``; values are read as YAML.
+        data: instead of ``data.path``.
+
+    Raises:
+        ConfigError: the file is missing or no YAML, or a key or value does not fit; names the key and the nearest one.
+    """
+    text = str(name_or_path)
+    path = _FOLDER / f"{text}.yaml" if text in train_config_names() else Path(text)
+    content = _read(path)
+    for change in changes:
+        _change(content, change)
+    if data is not None:
+        content["data"] = {**(content.get("data") or {}), "path": data}
+    return checked(TrainConfig, content, str(path))
+
+
+def checked(kind: type[Settings], content: Mapping[str, Any], where: str, above: str = "") -> Settings:
+    """``content`` as settings of this kind. ``where`` is what errors name, ``above`` the key that holds it.
+
+    Raises:
+        ConfigError: see ``load_config``.
+    """
+    try:
+        return kind.model_validate(dict(content))
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explained(kind, p, where, above) for p in error.errors())) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError):
+        if path.suffix or len(path.parts) > 1:
+            raise ConfigError(
+                f"there is no file {path}. Expected a configuration in YAML, or one of: "
+                f"{', '.join(train_config_names())}."
+            ) from None
+        raise UnknownNameError("training configuration", str(path), train_config_names()) from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds no settings. Expected `key: value` lines, at least model, steps, batch_size.")
+    return content
+
+
+def _change(content: dict[str, Any], change: str) -> None:
+    key, sign, value = change.partition("=")
+    if not sign or not key.strip():
+        raise ConfigError(f"--set {change!r} cannot be read. Expected key=value, for example --set data.min_cf=15.")
+    *above, last = key.strip().split(".")
+    for part in above:
+        if not isinstance(content.setdefault(part, {}), dict):
+            raise ConfigError(f"--set {change}: {part!r} is a value, not a group of keys.")
+        content = content[part]
+    try:
+        content[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {change}: the value is not YAML.") from error
+    if isinstance(content[last], str):  # YAML 1.1 takes 1e-4 for text
+        try:
+            content[last] = float(content[last])
+        except ValueError:
+            return
+
+
+def _explained(kind: type[Strict], problem: Any, where: str, above: str) -> str:
+    """One problem of pydantic's as a sentence with file, key and the nearest valid key."""
+    loc = [str(part) for part in problem["loc"]]
+    key = ".".join(([above] if above else []) + loc)
+    if problem["type"] != "extra_forbidden":
+        value = "" if problem["type"] == "missing" or not loc else f" (found {problem['input']!r})"
+        return f"{where}, key {key!r}: {problem['msg']}{value}." if key else f"{where}: {problem['msg']}."
+    known = list(_settings_at(kind, loc[:-1]).model_fields)
+    close = difflib.get_close_matches(loc[-1], known, n=1, cutoff=0.5)
+    guess = f" Did you mean {close[0]!r}?" if close else ""
+    return f"{where}: there is no key {key!r}.{guess} Known: {', '.join(known)}."
+
+
+def _settings_at(kind: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:
+    for part in path:
+        annotation: Any = kind.model_fields[part].annotation
+        candidates = [annotation, *get_args(annotation)]
+        kind = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return kind

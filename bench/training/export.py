@@ -1,0 +1,112 @@
+"""A training run -> a file of weights that ``bench run --weights`` reads, or an ONNX graph."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from bench.cache import write_atomically
+from bench.colorizer import Colorizer
+from bench.errors import ConfigError, WeightsError
+from bench.training.checkpoint import Checkpoints, load
+from bench.training.config import TrainConfig
+from bench.training.validation import inference_model
+
+Which = Literal["best", "last"]
+_OPSET = 18
+
+
+def export(run: Path, to: Path, which: Which = "best", half: bool = False, size: int | None = None) -> Path:
+    """Write the weights of a run, folded for inference: the average, if the run kept one.
+
+    Args:
+        run: folder of the run, or one of its checkpoints.
+        to: ``.safetensors`` or ``.onnx``; the suffix decides.
+        which: the best checkpoint by the run's validation (the last one if there was none), or the last.
+        half: 16 bits for each weight (safetensors only).
+        size: side of the image that the ONNX graph takes; None = the model's working size.
+
+    Raises:
+        WeightsError: there is no checkpoint, or it is damaged.
+        ConfigError: another suffix, or a model that has no ONNX form.
+    """
+    if to.suffix not in (".safetensors", ".onnx"):
+        raise ConfigError(f"{to} has another suffix than .safetensors or .onnx: which of the two should it be?")
+    content = load(find_checkpoint(run, which))
+    config = TrainConfig.model_validate_json(content["config"])
+    state = content["average"] or content["networks"]["model"]
+    model = inference_model(config, state, f"step {content['step']}")
+    facts = {
+        "model": config.model,
+        "options": json.dumps(config.options),
+        "step": str(content["step"]),
+        "config": content["config"],
+    }
+    data = _onnx(model, size, facts) if to.suffix == ".onnx" else _safetensors(model, half, facts)
+    write_atomically(to, data)
+    return to
+
+
+def find_checkpoint(run: Path, which: Which) -> Path:
+    """Raises WeightsError if ``run`` is neither a checkpoint nor a folder with some."""
+    if run.is_file():
+        return run
+    checkpoints = Checkpoints(run / "checkpoints", keep=1)
+    if which == "best" and checkpoints.best.is_file():
+        return checkpoints.best
+    newest = next(checkpoints.paths(), None)
+    if newest is None:
+        raise WeightsError(f"{run} holds no checkpoint. Expected the folder (--out) of a training run.")
+    return newest
+
+
+def _safetensors(model: Colorizer, half: bool, facts: dict[str, str]) -> bytes:
+    def stored(tensor: Tensor) -> Tensor:
+        return (tensor.half() if half and tensor.is_floating_point() else tensor).contiguous().clone()
+
+    return save({key: stored(tensor) for key, tensor in model.state_dict().items()}, metadata=facts)
+
+
+class _LightnessToChroma(nn.Module):
+    """The model with nothing but the graph's input and output."""
+
+    def __init__(self, model: Colorizer) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, lightness: Tensor) -> Tensor:
+        return self.model(lightness)
+
+
+def _onnx(model: Colorizer, size: int | None, facts: dict[str, str]) -> bytes:
+    if model.stochastic:
+        raise ConfigError(f"{facts['model']} draws its colours in many steps, which is no ONNX graph. Use safetensors.")
+    if any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxscript")):
+        raise ConfigError("ONNX needs two more packages: pip install 'colorization-bench[onnx]'.")
+    side = size or model.working_size or 256
+    if side % model.stride:
+        raise ConfigError(f"{facts['model']} takes sides that are multiples of {model.stride}, not {side}.")
+    example = torch.linspace(0, 100, 2 * side * side).view(2, 1, side, side)
+    program: Any = torch.onnx.export(
+        _LightnessToChroma(model).eval(),
+        (example,),
+        input_names=["lightness"],
+        output_names=["ab"],
+        opset_version=_OPSET,
+        dynamo=True,
+        dynamic_shapes={"lightness": {0: torch.export.Dim("batch")}},
+        verbose=False,
+    )
+    program.model.metadata_props.update(facts)
+    buffer = io.BytesIO()
+    import onnx
+
+    onnx.save_model(program.model_proto, buffer)
+    return buffer.getvalue()

@@ -1,0 +1,179 @@
+"""The engine: a run can be cut anywhere and shared out to any number of processes, and stays the same run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from bench.errors import ConfigError
+from bench.training.checkpoint import load
+from bench.training.config import TrainConfig, load_config
+from bench.training.guard import DivergenceError
+from bench.training.logs import read_metrics
+from bench.training.trainer import Outcome, Trainer, train
+
+Photographs = Callable[..., Path]
+REPOSITORY = Path(__file__).parents[2]
+SMALL = [
+    "steps=20", "batch_size=4", "data.size=40", "augment.size=32", "data.workers=0", "log.every=1", "log.grid_every=0",
+    "log.tensorboard=false", "validation.every=0", "checkpoints.every=1000", "recipe.losses.adversarial=1",
+    "recipe.discriminator_width=4", "options.layers=2",
+]  # fmt: skip
+
+
+def config(folder: Path, *changes: str) -> TrainConfig:
+    return load_config("ddcolor-mini", [*SMALL, "augment.size=64", "data.size=72", *changes], str(folder))
+
+
+def quiet() -> Console:
+    return Console(file=open(os.devnull, "w"))  # noqa: PTH123
+
+
+def run(settings: TrainConfig, out: Path, resume: bool = False) -> Outcome:
+    return train(settings, out, resume=resume, device="cpu", console=quiet())
+
+
+def losses(out: Path) -> dict[tuple[int, str], float]:
+    return {(step, name): v for step, name, v in read_metrics(out / "metrics.csv") if name.startswith("loss/")}
+
+
+@pytest.mark.slow
+def test_ten_and_ten_more_steps_are_twenty(photographs: Photographs, tmp_path: Path) -> None:
+    folder = photographs(11)
+    whole = config(folder, "schedule.warmup=5")
+    run(whole, tmp_path / "whole")
+    # A schedule depends on the length of the run, so the first half is cut short from outside, not shortened.
+    half = Trainer(whole, tmp_path / "parts", "cpu")
+    step = half.train_step
+
+    def and_stop_after_ten(batches: list) -> None:
+        step(batches)
+        if half.step == 9:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    half.train_step = and_stop_after_ten  # type: ignore[assignment, method-assign]
+    outcome = half.run(quiet())
+    assert (outcome.step, outcome.finished) == (10, False)
+    torch.rand(7)  # nothing may depend on the state of the generators
+    assert run(whole, tmp_path / "parts", resume=True).finished
+    expected, found = losses(tmp_path / "whole"), losses(tmp_path / "parts")
+    assert expected.keys() == found.keys()
+    assert len(expected) == 20 * 4  # pixel, colourfulness, adversarial, discriminator
+    assert max(abs(expected[key] - found[key]) for key in expected) < 1e-6
+    states = [load(tmp_path / name / "checkpoints" / "step-00000020.pt") for name in ("whole", "parts")]
+    for name, tensor in states[0]["average"].items():
+        assert torch.allclose(tensor, states[1]["average"][name], atol=1e-6), name
+
+
+def in_processes(count: int, folder: Path, out: Path, *changes: str) -> None:
+    settings = [f"--set={change}" for change in (*SMALL, "augment.size=64", "data.size=72", *changes)]
+    command = ["bench", "train", "ddcolor-mini", "--data", str(folder), "--out", str(out), "--device", "cpu", *settings]
+    launcher = (
+        ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={count}", "-m"] if count > 1 else ["-m"]
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *launcher, *command],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_same_run_as_one(photographs: Photographs, tmp_path: Path) -> None:
+    folder = photographs(11)
+    changes = ("steps=5", "sync_batch_norm=true")
+    in_processes(1, folder, tmp_path / "one", *changes)
+    in_processes(2, folder, tmp_path / "two", *changes)
+    expected, found = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert expected.keys() == found.keys()
+    assert len(expected) == 5 * 4
+    for key, value in expected.items():
+        assert found[key] == pytest.approx(value, rel=1e-3), key
+
+
+def test_accumulated_parts_give_the_gradient_of_the_whole(photographs: Photographs, tmp_path: Path) -> None:
+    folder = photographs(8)
+    # Without batch norm, which sees the parts: lab-diffusion has none.
+    changes = [change for change in SMALL if not change.startswith(("recipe.", "options."))]
+    curves = []
+    for parts in (1, 2):
+        settings = load_config(
+            "lab-diffusion-mini",
+            [*changes, "steps=3", f"accumulate={parts}", "augment.size=32", "options.shrink=1", "ema=null"],
+            str(folder),
+        )
+        run(settings, tmp_path / str(parts))
+        curves.append(losses(tmp_path / str(parts)))
+    assert curves[0].keys() == curves[1].keys()
+    for key, value in curves[0].items():
+        assert curves[1][key] == pytest.approx(value, rel=1e-4), key
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_and_says_where(photographs: Photographs, tmp_path: Path) -> None:
+    settings = config(photographs(8), "steps=6", "checkpoints.every=2")
+    trainer = Trainer(settings, tmp_path / "run", "cpu")
+    step = trainer.train_step
+
+    def and_break_the_weights(batches: list) -> None:
+        if trainer.step == 3:
+            with torch.no_grad():
+                next(trainer.recipe.model.parameters()).fill_(float("nan"))
+        step(batches)
+
+    trainer.train_step = and_break_the_weights  # type: ignore[assignment, method-assign]
+    with pytest.raises(DivergenceError, match=r"step 4: the loss term 'pixel' is nan.*step-00000002\.pt"):
+        trainer.run(quiet())
+    assert [path.name for path in trainer.checkpoints.paths()] == ["step-00000002.pt"]
+
+
+def test_a_folder_with_a_run_is_not_overwritten(photographs: Photographs, tmp_path: Path) -> None:
+    folder = photographs(8)
+    run(config(folder, "steps=1"), tmp_path / "run")
+    with pytest.raises(ConfigError, match="--resume"):
+        run(config(folder, "steps=1"), tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"another run \(batch_size: 4 then, 2 now\)"):
+        run(config(folder, "steps=2", "batch_size=2"), tmp_path / "run", resume=True)
+    assert run(config(folder, "steps=2"), tmp_path / "run", resume=True).step == 2
+
+
+def test_skipped_photographs_are_named(photographs: Photographs, tmp_path: Path) -> None:
+    folder = photographs(6)
+    (folder / "broken.png").write_bytes((folder / "photo0000.png").read_bytes()[:300])
+    outcome = run(config(folder, "steps=4"), tmp_path / "run")
+    assert outcome.step == 4
+    assert list(outcome.skipped) == ["broken.png"]
+    assert "damaged" in outcome.skipped["broken.png"]
+
+
+@pytest.mark.slow
+def test_sigterm_saves_and_the_same_command_continues(photographs: Photographs, tmp_path: Path) -> None:
+    folder, out = photographs(8), tmp_path / "run"
+    settings = [f"--set={c}" for c in (*SMALL, "augment.size=64", "data.size=72", "steps=400")]
+    command = [sys.executable, "-m", "bench", "train", "ddcolor-mini", "--data", str(folder), "--out", str(out)]
+    command += ["--device", "cpu", *settings]
+    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not ((out / "metrics.csv").is_file() and len(losses(out)) > 8) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    _, notes = process.communicate(timeout=60)
+    assert process.returncode == 130, notes
+    assert "--resume" in notes
+    saved = load(next(iter((out / "checkpoints").glob("step-*.pt"))))["step"]
+    assert 0 < saved < 400
+    again = config(folder, f"steps={saved + 1}", "log.every=1")
+    assert run(again, out, resume=True).step == saved + 1
