@@ -24,6 +24,7 @@ CARDS = (
         paper="arXiv:1907.09837",
         repository="https://github.com/pvitoria/ChromaGAN",
         parameters=171_166_090,
+        macs=18_835_521_536,
         licence="AGPL-3.0-or-later",
         working_size=224,
         note="Written anew in PyTorch from the layer list; the original is Keras code under the AGPL, so neither it "

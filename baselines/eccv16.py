@@ -7,15 +7,21 @@ package (richzhang/colorization, commit 4bda68f) to 1e-5 of chroma with its weig
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from bench.colorizer import Colorizer, Generator, Hints
-from bench.gamut import in_gamut_bins
+from bench.gamut import in_gamut_bins, soft_encode
 from bench.registry import ModelCard, Weights
+from bench.training.config import OptimizerConfig, Strict
+from bench.training.rebalancing import ColourPrior
+from bench.training.recipe import Batch, Phase, Recipe, weighted
+from bench.training.schedules import make_optimizer
 
 CARDS = (
     ModelCard(
@@ -49,6 +55,7 @@ CARDS = (
         paper="arXiv:1603.08511",
         repository="https://github.com/richzhang/colorization",
         parameters=1_148_487,
+        macs=381_716_480,
         licence="BSD-2-Clause",
         working_size=128,
         note="The same architecture at 1/28 of the size, for 128 px and a CPU; not a model of the paper.",
@@ -151,3 +158,59 @@ def eccv16_mini(**options: Any) -> ECCV16:
     """About 1.15 M parameters; made for 128 px, trained by classification alone and therefore decoded at 0.38."""
     mini: dict[str, Any] = {"widths": (12, 24, 48, 96), "temperature": PAPER_TEMPERATURE, "working_size": 128}
     return ECCV16(**mini | options)
+
+
+class ECCV16Losses(Strict):
+    """Weights of the terms."""
+
+    classification: float = 1.0
+
+
+class ECCV16Options(Strict):
+    """Options of the recipe.
+
+    Args:
+        losses: weights of the terms.
+        neighbours: bins that share a pixel's colour; 10 in the released training layer, 5 in the paper.
+        rebalance: share of the uniform distribution in the prior whose inverse weights a pixel; 1 = no rebalancing.
+        prior: ``running``: counted on the photographs as they come; or the .npy file of 313 probabilities.
+        gray_limit: photographs without a chroma beyond this are not learned from.
+        optimizer: of the network.
+    """
+
+    losses: ECCV16Losses = ECCV16Losses()
+    neighbours: int = 10
+    rebalance: float = 0.5
+    prior: str = "running"
+    gray_limit: float = 5.0
+    optimizer: OptimizerConfig = OptimizerConfig(kind="adam", lr=3e-5, betas=(0.9, 0.99), weight_decay=1e-3)
+
+
+class ECCV16Recipe(Recipe[ECCV16, ECCV16Options]):
+    """Cross-entropy to softly encoded colours at a quarter of the resolution; rare colours weigh more."""
+
+    options_type = ECCV16Options
+
+    def __init__(self, model: ECCV16, options: ECCV16Options) -> None:
+        super().__init__(model, options)
+        self.prior = ColourPrior(in_gamut_bins(), options.rebalance, options.prior)
+        self.networks["prior"] = self.prior
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        return {"model": make_optimizer(self.options.optimizer, self.model.parameters())}
+
+    def phases(self, batch: Batch) -> Iterator[Phase]:
+        yield Phase("model", weighted(self.options.losses, classification=lambda: self._classification(batch)))
+
+    def _classification(self, batch: Batch) -> Tensor:
+        coarse = batch.ab[:, :, ::4, ::4]
+        target = soft_encode(coarse, self.prior.bins, k=self.options.neighbours)  # (B, 313, H / 4, W / 4)
+        nearest = target.argmax(dim=1)
+        self.prior.count(nearest)
+        weight = self.prior.weights()[nearest]
+        coloured = coarse.abs().flatten(1).amax(dim=1) > self.options.gray_limit
+        entropy = -(target * self.model.logits(batch.lightness).float().log_softmax(dim=1)).sum(dim=1)
+        return (entropy * weight * coloured[:, None, None]).mean()
+
+
+RECIPE = ECCV16Recipe

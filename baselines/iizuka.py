@@ -9,16 +9,21 @@ alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from bench.colorizer import Colorizer, Generator, Hints
+from bench.errors import DatasetError
 from bench.registry import ModelCard
+from bench.training.config import OptimizerConfig, Strict
+from bench.training.recipe import Batch, Phase, Recipe, weighted
+from bench.training.schedules import make_optimizer
 
 CARDS = (
     ModelCard(
@@ -29,6 +34,7 @@ CARDS = (
         paper="doi:10.1145/2897824.2925974",
         repository="https://github.com/satoshiiizuka/siggraph2016_colorization",
         parameters=42_567_050,
+        macs=8_583_145_472,
         licence="CC-BY-NC-SA-4.0",
         working_size=224,
         note=(
@@ -44,6 +50,7 @@ CARDS = (
         paper="doi:10.1145/2897824.2925974",
         repository="https://github.com/satoshiiizuka/siggraph2016_colorization",
         parameters=1_237_970,
+        macs=177_076_736,
         licence="CC-BY-NC-SA-4.0",
         working_size=128,
         note="The same architecture at 1/34 of the size, for 128 px and a CPU; not a model of the paper.",
@@ -180,3 +187,51 @@ def iizuka(**options: Any) -> Iizuka:
 def iizuka_mini(**options: Any) -> Iizuka:
     """About 1.2 M parameters: a quarter of the channels, and a global copy of 64 px; made for 128 px."""
     return Iizuka(**{"width": 16, "global_size": 64, "working_size": 128} | options)
+
+
+class IizukaLosses(Strict):
+    """Weights of the terms: squared error of (ab + 128) / 255, summed over an image; cross-entropy of its class."""
+
+    chroma: float = 1.0
+    classification: float = 1 / 300
+
+
+class IizukaOptions(Strict):
+    """Options of the recipe: weights of the terms, and the optimiser."""
+
+    losses: IizukaLosses = IizukaLosses()
+    optimizer: OptimizerConfig = OptimizerConfig(kind="adam", lr=1e-5)
+
+
+class IizukaRecipe(Recipe[Iizuka, IizukaOptions]):
+    """Chroma by regression; the class of the photograph teaches the global branch."""
+
+    options_type = IizukaOptions
+    classes_seen = False
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        return {"model": make_optimizer(self.options.optimizer, self.model.parameters())}
+
+    def phases(self, batch: Batch) -> Iterator[Phase]:
+        ab, logits = self.model.chroma_and_logits(batch.lightness)
+        terms = weighted(
+            self.options.losses,
+            chroma=lambda: ((ab.float() - batch.ab) / 255).square().sum(dim=(1, 2, 3)).mean(),
+            classification=lambda: self._classification(logits.float(), batch.labels),
+        )
+        yield Phase("model", terms)
+
+    def _classification(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if not self.classes_seen:  # once: asking the device for a value takes time
+            low, high = int(labels.min()), int(labels.max())
+            if low < 0 or high >= logits.shape[1]:
+                raise DatasetError(
+                    f"the classification loss needs the class of every photograph, 0 to {logits.shape[1] - 1}; found "
+                    f"{low} to {high} (-1 = unknown). Expected class folders (nXXXXXXXX) or shards with .cls members; "
+                    "without them: --set recipe.losses.classification=0."
+                )
+            self.classes_seen = True
+        return F.cross_entropy(logits, labels)
+
+
+RECIPE = IizukaRecipe

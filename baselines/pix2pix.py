@@ -8,17 +8,22 @@ training unless told otherwise; here an image is coloured in eval mode, so its c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from bench.colorizer import Colorizer, Generator, Hints
 from bench.registry import ModelCard
-from bench.training.discriminators import init_normal
+from bench.training.config import OptimizerConfig, Strict
+from bench.training.discriminators import PatchDiscriminator, init_normal
+from bench.training.losses import adversarial
+from bench.training.recipe import Batch, Model, Phase, Recipe, frozen, weighted
+from bench.training.schedules import make_optimizer
 
 CARDS = (
     ModelCard(
@@ -29,6 +34,7 @@ CARDS = (
         paper="arXiv:1611.07004",
         repository="https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix",
         parameters=54_409_858,
+        macs=5_981_077_504,
         licence="BSD-2-Clause",
         working_size=256,
         note="No official colorization weights exist; files of the official code and of the Shariatnia tutorial load.",
@@ -41,6 +47,7 @@ CARDS = (
         paper="arXiv:1611.07004",
         repository="https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix",
         parameters=1_237_392,
+        macs=46_970_880,
         licence="BSD-2-Clause",
         working_size=128,
         note="The same architecture at 1/44 of the size, for 128 px and a CPU; not a model of the paper.",
@@ -165,3 +172,69 @@ def pix2pix(**options: Any) -> Pix2Pix:
 def pix2pix_mini(**options: Any) -> Pix2Pix:
     """About 1.2 M parameters: 7 levels, so that 128 px shrink to one pixel as 256 px do in the paper's 8."""
     return Pix2Pix(**{"levels": 7, "width": 11, "working_size": 128} | options)
+
+
+class GANLosses(Strict):
+    """Weights of the terms; ``pixel`` is L1 on chroma / 110."""
+
+    pixel: float = 100.0
+    adversarial: float = 1.0
+
+
+class GANOptions(Strict):
+    """Options of the recipe.
+
+    Args:
+        losses: weights of the terms.
+        real_label: what the discriminator is asked to say of originals; below 1: one-sided label smoothing.
+        discriminator_width: channels of its first layer.
+        generator, discriminator: optimisers.
+    """
+
+    losses: GANLosses = GANLosses()
+    real_label: float = 1.0
+    discriminator_width: int = 64
+    generator: OptimizerConfig = OptimizerConfig(lr=2e-4, betas=(0.5, 0.999))
+    discriminator: OptimizerConfig = OptimizerConfig(lr=2e-4, betas=(0.5, 0.999))
+
+
+class GANRecipe(Recipe[Model, GANOptions]):
+    """The conditional GAN of pix2pix, for any network: one update of the discriminator, then one of the generator."""
+
+    options_type = GANOptions
+
+    def __init__(self, model: Model, options: GANOptions) -> None:
+        super().__init__(model, options)
+        self.discriminator = PatchDiscriminator(width=options.discriminator_width)
+        self.networks["discriminator"] = self.discriminator
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        return {
+            "generator": make_optimizer(self.options.generator, self.model.parameters()),
+            "discriminator": make_optimizer(self.options.discriminator, self.discriminator.parameters()),
+        }
+
+    def phases(self, batch: Batch) -> Iterator[Phase]:
+        ab = self.model(batch.lightness).float()
+        if self.options.losses.adversarial:
+            real = adversarial(self._judge(batch, batch.ab), real=True, label=self.options.real_label)
+            fake = adversarial(self._judge(batch, ab.detach()), real=False)
+            yield Phase("discriminator", {"discriminator": 0.5 * (real + fake)})
+
+        def fooled() -> Tensor:
+            with frozen(self.discriminator):
+                return adversarial(self._judge(batch, ab), real=True)
+
+        terms = weighted(self.options.losses, pixel=lambda: chroma_distance(ab, batch.ab), adversarial=fooled)
+        yield Phase("generator", terms)
+
+    def _judge(self, batch: Batch, ab: Tensor) -> Tensor:
+        return self.discriminator(torch.cat((batch.lightness / 50 - 1, ab / CHROMA_SCALE), dim=1))
+
+
+def chroma_distance(found: Tensor, wanted: Tensor) -> Tensor:
+    """Mean absolute difference of chroma / 110."""
+    return F.l1_loss(found, wanted) / CHROMA_SCALE
+
+
+RECIPE = GANRecipe

@@ -9,18 +9,24 @@ arXiv 1611.07004).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torchvision.models.resnet import BasicBlock
 
-from baselines.pix2pix import CHROMA_SCALE, generator_part
+from baselines.pix2pix import CHROMA_SCALE, GANOptions, GANRecipe, chroma_distance, generator_part
+from bench.checkpoints import read_state_dict
 from bench.colorizer import Colorizer, Generator, Hints, state_problems
 from bench.errors import WeightsError
 from bench.registry import ModelCard, Weights
+from bench.training.config import OptimizerConfig
+from bench.training.recipe import Batch, Phase
+from bench.training.schedules import make_optimizer
 
 CARDS = (
     ModelCard(
@@ -31,6 +37,7 @@ CARDS = (
         paper="arXiv:1611.07004",
         repository="https://github.com/moein-shariatnia/Deep-Learning",
         parameters=31_099_672,
+        macs=28_427_157_504,
         licence="MIT",
         working_size=256,
         weights=(
@@ -52,6 +59,7 @@ CARDS = (
         paper="arXiv:1611.07004",
         repository="https://github.com/moein-shariatnia/Deep-Learning",
         parameters=1_097_388,
+        macs=261_226_496,
         licence="MIT",
         working_size=128,
         note="The same architecture at 1/28 of the size, for 128 px and a CPU; its encoder has no ImageNet weights.",
@@ -243,3 +251,49 @@ def pix2pix_resnet18_mini(**options: Any) -> ResNetUNet:
     """About 1.1 M parameters: the same depth at 12-96 channels; made for 128 px."""
     mini: dict[str, Any] = {"widths": (12, 24, 48, 96), "working_size": 128}
     return ResNetUNet(**mini | options)
+
+
+class TwoStageOptions(GANOptions):
+    """Options of the recipe: those of pix2pix and
+
+    Args:
+        pretrain_steps: of the first stage, L1 alone.
+        pretrain: its optimiser.
+        encoder: file of torchvision's resnet18-f37072fd.pth, or ``random``.
+    """
+
+    pretrain_steps: int = 0
+    pretrain: OptimizerConfig = OptimizerConfig(lr=1e-4, betas=(0.9, 0.999))
+    encoder: str = "random"
+
+
+class TwoStageRecipe(GANRecipe[ResNetUNet]):
+    """First the generator alone, then the GAN of pix2pix, which the generator enters as it is."""
+
+    options_type = TwoStageOptions
+    options: TwoStageOptions
+
+    def __init__(self, model: ResNetUNet, options: TwoStageOptions) -> None:
+        super().__init__(model, options)
+        if options.encoder != "random":
+            path = Path(options.encoder).expanduser()
+            if not path.is_file():
+                raise WeightsError(
+                    f"the encoder weights {path} are not here. Download "
+                    "https://download.pytorch.org/models/resnet18-f37072fd.pth and name the file, or start untrained "
+                    "(--set recipe.encoder=random)."
+                )
+            model.load_imagenet_encoder(read_state_dict(path))
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        return super().optimizers() | {"pretrain": make_optimizer(self.options.pretrain, self.model.parameters())}
+
+    def phases(self, batch: Batch) -> Iterator[Phase]:
+        if batch.step >= self.options.pretrain_steps:
+            yield from super().phases(batch)
+        else:
+            distance = chroma_distance(self.model(batch.lightness).float(), batch.ab)
+            yield Phase("pretrain", {"pretrain": distance})
+
+
+RECIPE = TwoStageRecipe

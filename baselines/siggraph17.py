@@ -7,14 +7,21 @@ Agrees with the official PyTorch package (richzhang/colorization, commit 4bda68f
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from bench.colorizer import Colorizer, Generator, Hints
 from bench.errors import HintsError
 from bench.registry import ModelCard, Weights
+from bench.training.config import OptimizerConfig, Strict
+from bench.training.hinting import simulate_hints
+from bench.training.recipe import Batch, Phase, Recipe, weighted
+from bench.training.schedules import make_optimizer
 
 CARDS = (
     ModelCard(
@@ -49,6 +56,7 @@ CARDS = (
         paper="arXiv:1705.02999",
         repository="https://github.com/richzhang/colorization",
         parameters=1_225_683,
+        macs=667_287_552,
         licence="BSD-2-Clause",
         working_size=128,
         hints=True,
@@ -171,3 +179,67 @@ def siggraph17_mini(**options: Any) -> SIGGRAPH17:
     """About 1.2 M parameters; made for 128 px."""
     mini: dict[str, Any] = {"widths": (12, 24, 48, 96), "working_size": 128}
     return SIGGRAPH17(**mini | options)
+
+
+class SIGGRAPH17Losses(Strict):
+    """Weights of the terms."""
+
+    classification: float = 1.0
+    regression: float = 10.0
+
+
+class SIGGRAPH17Options(Strict):
+    """Options of the recipe (richzhang/colorization-pytorch, commit 66a1cb2).
+
+    Args:
+        losses: weights of the terms.
+        classification_steps: as long as these last, the classifier shapes the trunk and no hints are given; after them
+            the regression does, with hints.
+        stop_probability: the number of hints n has the probability p (1 - p)^n, 7 on average for 0.125.
+        gray_limit: photographs whose a* and b* span less than this, together, are not learned from.
+        optimizer: of the network.
+    """
+
+    losses: SIGGRAPH17Losses = SIGGRAPH17Losses()
+    classification_steps: int = 0
+    stop_probability: float = 0.125
+    gray_limit: float = 5.0
+    optimizer: OptimizerConfig = OptimizerConfig(kind="adam", lr=1e-4, betas=(0.9, 0.999))
+
+
+class SIGGRAPH17Recipe(Recipe[SIGGRAPH17, SIGGRAPH17Options]):
+    """Both heads learn all the time, but only one of them shapes the trunk."""
+
+    options_type = SIGGRAPH17Options
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        return {"model": make_optimizer(self.options.optimizer, self.model.parameters())}
+
+    def phases(self, batch: Batch) -> Iterator[Phase]:
+        classifying = batch.step < self.options.classification_steps
+        hints = None if classifying else simulate_hints(batch.ab, batch.seeds, self.options.stop_probability)
+        features = self.model.features(batch.lightness, hints)
+        extent = batch.ab.flatten(2).amax(dim=2) - batch.ab.flatten(2).amin(dim=2)
+        coloured = (extent.sum(dim=1) >= self.options.gray_limit).float()  # (B,)
+
+        def classification() -> Tensor:
+            logits = self.model.classify(features if classifying else features.detach()).float()
+            entropy = F.cross_entropy(logits, colour_class(batch.ab[:, :, ::4, ::4]), reduction="none")
+            return (entropy.mean(dim=(1, 2)) * coloured).mean()
+
+        def regression() -> Tensor:
+            ab = self.model.regress(features.detach() if classifying else features).float()
+            distance = ((ab - batch.ab).abs() / AB_SCALE).sum(dim=1)
+            return (distance.mean(dim=(1, 2)) * coloured).mean()
+
+        terms = weighted(self.options.losses, classification=classification, regression=regression)
+        yield Phase("model", terms)
+
+
+def colour_class(ab: Tensor) -> Tensor:
+    """(B, 2, H, W) -> (B, H, W) index of the colour class."""
+    a, b = ((ab + 110) / 10).round().clamp(0, 22).long().unbind(dim=1)
+    return 23 * a + b
+
+
+RECIPE = SIGGRAPH17Recipe

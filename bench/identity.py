@@ -40,10 +40,12 @@ def identify(model: Colorizer) -> Identity:
     origin = model.provenance
     name = (origin.model if origin else "") or type(model).__name__
     known = name in model_names() or ".py:" in name
+    card = card_of(name) if known else None
     record = ModelRecord(
         name=name,
-        family=card_of(name).family if known else name,
-        parameters=sum(p.numel() for p in model.parameters()),
+        family=card.family if card else name,
+        # Folding for inference can merge parameters, so the card's count goes before what is left of them.
+        parameters=(card.parameters if card else None) or sum(p.numel() for p in model.parameters()),
         working_size=model.working_size,
         weights=origin.name if origin else "in memory",
         source=origin.source if origin else "memory",

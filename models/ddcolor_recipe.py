@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import timm
 import torch
@@ -166,7 +166,8 @@ def _from_file(path: Path) -> dict[str, Tensor]:
 
 
 def _from_hub(encoder: Encoder) -> dict[str, Tensor]:
-    name = encoder.body.pretrained_cfg["architecture"]
+    config: Any = encoder.body.pretrained_cfg
+    name = config["architecture"]
     try:
         return timm.create_model(name, features_only=True, pretrained=True).state_dict()
     except Exception as error:  # the hub client raises whatever the network does

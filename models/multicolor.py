@@ -10,17 +10,24 @@ its output is RGB, and nothing comes after its last convolution.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import remove_spectral_norm
+from torch.optim import Optimizer
 
-from bench.color import gray_rgb, rgb_to_lab
+from bench.color import gray_rgb, join, rgb_to_lab
 from bench.colorizer import Colorizer, Generator, Hints
 from bench.registry import ModelCard
+from bench.training.config import OptimizerConfig, Strict
+from bench.training.discriminators import PatchDiscriminator
+from bench.training.losses import PerceptualLoss, adversarial, colourfulness
+from bench.training.recipe import Batch, Phase, Recipe, frozen, weighted
+from bench.training.schedules import make_optimizer
 from models.ddcolor import IMAGENET_MEAN, IMAGENET_STD, ColorDecoder, Encoder, PixelDecoder, Shuffle
 
 CARDS = (
@@ -31,6 +38,7 @@ CARDS = (
         year=2024,
         paper="arXiv:2408.04172",
         parameters=85_009_281,
+        macs=61_011_097_600,
         licence="Apache-2.0",
         working_size=256,
         note=(
@@ -46,6 +54,7 @@ CARDS = (
         year=2024,
         paper="arXiv:2408.04172",
         parameters=1_166_737,
+        macs=899_115_008,
         licence="Apache-2.0",
         working_size=128,
         note="The same architecture at 1/73 of the size, for 128 px and a CPU; not a model of the paper.",
@@ -228,3 +237,95 @@ def multicolor_mini(**options: Any) -> MultiColor:
         "working_size": 128,
     }
     return MultiColor(**mini | options)
+
+
+class MultiColorLosses(Strict):
+    """Weights of the terms.
+
+    ``lab``, ``hsv`` and ``yuv`` are L1 on the channels of the colour modules, ``output`` on the final chroma; others
+    look at the final picture.
+    """
+
+    lab: float = 0.1
+    hsv: float = 10.0
+    yuv: float = 10.0
+    output: float = 0.1
+    perceptual: float = 5.0
+    adversarial: float = 1.0
+    colourfulness: float = 0.5
+
+
+class MultiColorOptions(Strict):
+    """Options of the recipe.
+
+    Args:
+        losses: weights of the terms.
+        real_label: what the discriminator is asked to say of originals.
+        discriminator_width: channels of its first layer.
+        encoder: see ``models.ddcolor_recipe.DDColorOptions``.
+        generator, discriminator: optimisers.
+    """
+
+    losses: MultiColorLosses = MultiColorLosses()
+    real_label: float = 0.9
+    discriminator_width: int = 64
+    encoder: str = "random"
+    generator: OptimizerConfig = OptimizerConfig(kind="adamw", lr=1e-4, betas=(0.9, 0.999), weight_decay=0.01)
+    discriminator: OptimizerConfig = OptimizerConfig(kind="adamw", lr=1e-4, betas=(0.9, 0.999), weight_decay=0.01)
+
+
+class MultiColorRecipe(Recipe[MultiColor, MultiColorOptions]):
+    """The losses of the public re-implementation, with DDColor's perceptual loss, and L1 on the final chroma."""
+
+    options_type = MultiColorOptions
+
+    def __init__(self, model: MultiColor, options: MultiColorOptions) -> None:
+        super().__init__(model, options)
+        if options.encoder != "random":
+            from models.ddcolor_recipe import load_encoder
+
+            load_encoder(model.encoder, options.encoder)
+        self.discriminator = PatchDiscriminator(width=options.discriminator_width)
+        if options.losses.adversarial:
+            self.networks["discriminator"] = self.discriminator
+        if options.losses.perceptual:
+            self.helpers.append(PerceptualLoss())
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        return {
+            "generator": make_optimizer(self.options.generator, self.model.parameters()),
+            "discriminator": make_optimizer(self.options.discriminator, self.discriminator.parameters()),
+        }
+
+    def phases(self, batch: Batch) -> Iterator[Phase]:
+        found = {space: channels.float() for space, channels in self.model.predictions(batch.lightness).items()}
+        with torch.autocast(batch.rgb.device.type, enabled=False):  # colour conversions need all digits
+            wanted = color_channels(batch.rgb)
+            ab = rgb_to_lab(found["rgb"])[:, 1:]
+            fake = join(batch.lightness, ab)
+
+        def fooled() -> Tensor:
+            with frozen(self.discriminator):
+                return adversarial(self.discriminator(fake), real=True)
+
+        def distance(space: str) -> Tensor:
+            return F.l1_loss(found[space], wanted[space]) if space in found else ab.new_zeros(())
+
+        terms = weighted(
+            self.options.losses,
+            lab=lambda: distance("lab"),
+            hsv=lambda: distance("hsv"),
+            yuv=lambda: distance("yuv"),
+            output=lambda: F.l1_loss(ab, batch.ab),
+            perceptual=lambda: self.helpers[0](fake, batch.rgb),
+            adversarial=fooled,
+            colourfulness=lambda: 1 - colourfulness(fake).mean(),
+        )
+        yield Phase("generator", terms)
+        if self.options.losses.adversarial:
+            real = adversarial(self.discriminator(batch.rgb), real=True, label=self.options.real_label)
+            loss = real + adversarial(self.discriminator(fake.detach()), real=False)
+            yield Phase("discriminator", {"discriminator": loss})
+
+
+RECIPE = MultiColorRecipe

@@ -69,7 +69,7 @@ class Checkpoints:
         Raises:
             WeightsError: there are some, but none can be read.
         """
-        reasons = []
+        reasons: list[str] = []
         for path in self.paths():
             try:
                 return load(path), reasons

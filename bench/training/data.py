@@ -1,6 +1,6 @@
 """Decoded training photographs, in an order that is a function of (seed, place): so a run can continue anywhere.
 
-Place k of the endless order is photograph ``permutation of epoch k // n`` at ``k % n``. Step s of a run takes the places
+Place k of the endless order is photograph ``k % n`` of the permutation of epoch ``k // n``. Step s takes the places
 [s * batch, (s + 1) * batch), of which each process and each accumulated part gets its share; so neither the number of
 processes nor an interruption changes what a step sees. Shards that are streamed have no such order: see ``streams``.
 """
@@ -165,8 +165,9 @@ def collate(samples: Sequence[Sample]) -> Loaded:
     )
 
 
-def default_workers(processes: int) -> int:
-    """Decoding processes for each of ``processes`` training processes on this computer."""
+def default_workers() -> int:
+    """Decoding processes for each training process; torchrun and Slurm say how many share this computer."""
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("SLURM_NTASKS_PER_NODE") or 1)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(16, cores // processes - 1)) if cores > processes else 0
 

@@ -1,4 +1,4 @@
-"""What a person sees of a run: a progress bar, metrics.csv, TensorBoard, pictures. Silent in all but the first process."""
+"""What a person sees of a run: a progress bar, metrics.csv, TensorBoard, pictures. Only the first process has them."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ def open_source(path: str) -> Source:
         return ShardSource([place])
     if not place.is_dir():
         raise DatasetError(
-            f"there is no training data at {place}. Expected a folder of photographs or of tar shards, or one .tar file."
+            f"there is no training data at {place}. Expected a folder of photographs or of tar shards, or a .tar file."
         )
     shards = sorted(place.glob("*.tar"))
     return ShardSource(shards) if shards else FolderSource(place)

@@ -1,5 +1,8 @@
-"""The trainer: one loop for every recipe. Devices, precision, accumulation, clipping, averaging, schedules, checkpoints,
-logs and validation are its business; networks, losses and optimisers are the recipe's."""
+"""The trainer: one loop for every recipe.
+
+Devices, precision, accumulation, clipping, averaging, schedules, checkpoints, logs and validation are its business;
+networks, losses and optimisers are the recipe's.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,8 @@ from bench.training.validation import Validation, better
 
 # These may differ when a run goes on; anything else would make it another run.
 _MAY_CHANGE = {
-    "steps", "accumulate", "precision", "tf32", "compile", "channels_last", "explosion", "checkpoints", "validation", "log",
+    "steps", "accumulate", "precision", "tf32", "compile", "channels_last", "explosion",
+    "checkpoints", "validation", "log",
 }  # fmt: skip
 
 
@@ -151,8 +155,7 @@ class Trainer:
         workers = config.data.workers
         loader = open_loader(
             config, self.step, self.rank, self.world,
-            workers=default_workers(self.fabric.strategy.num_processes if self.world > 1 else 1)
-            if workers is None else workers,
+            workers=default_workers() if workers is None else workers,
             pin=self.device.type == "cuda",
         )  # fmt: skip
         screen = console if self.fabric.is_global_zero else None
