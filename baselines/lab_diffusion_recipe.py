@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim import Optimizer
 
-from baselines.lab_diffusion import TRAIN_STEPS, LabDiffusion
+from baselines.lab_diffusion import LabDiffusion
+from bench.diffusion import STEPS
 from bench.training.config import OptimizerConfig, Strict
 from bench.training.randomness import integers, normal
 from bench.training.recipe import Batch, Phase, Recipe, weighted
@@ -47,8 +48,8 @@ class DiffusionRecipe(Recipe[LabDiffusion, DiffusionOptions]):
         clean = self.model.coarse_chroma(batch.ab)
         # Each step sees a photograph with another place in the order, and so with other seeds.
         noise = normal(batch.seeds, clean.shape[1:], "diffusion:noise")
-        step = integers(batch.seeds, (), TRAIN_STEPS, "diffusion:step")
-        noisy, wanted = self.model.training_pair(clean, noise, step)
+        step = integers(batch.seeds, (), STEPS, "diffusion:step")
+        noisy, wanted = self.model.process.training_pair(clean, noise, step)
         found = self.model.denoise(noisy, self.model.condition(batch.lightness), step)
         return F.mse_loss(found.float(), wanted)
 

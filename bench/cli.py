@@ -290,6 +290,26 @@ def doctor() -> None:
 
 
 @main.group()
+def plot() -> None:
+    """Draw Runs."""
+
+
+@plot.command("hints")
+@click.option("--runs", type=_PATH, default=Path("results/runs"), show_default=True, help="Folder of the Runs.")
+@click.option(
+    "--published", type=_EXISTING, help="CSV of a published curve, e.g. results/published/siggraph17_hints.csv."
+)
+@click.option("--out", type=_PATH, default=Path("psnr_against_hints.png"), show_default=True, help="png, svg or pdf.")
+def plot_hints(runs: Path, published: Path | None, out: Path) -> None:
+    """PSNR against the number of colour hints (runs with --hints)."""
+    from bench.plots import psnr_against_hints
+    from bench.runs import Store
+
+    psnr_against_hints(list(Store(runs)), published).savefig(out)
+    click.echo(out)
+
+
+@main.group()
 def speed() -> None:
     """Measure how fast this suite is, as a ratio to the usual way."""
 
@@ -307,6 +327,30 @@ def speed_evaluation(**how: Any) -> None:
     from bench.speed.evaluation import compare
 
     compare(console=console(), **how)
+
+
+@speed.command("training")
+@click.option(
+    "--model",
+    "-m",
+    "models",
+    multiple=True,
+    callback=split_commas,
+    metavar="NAME[,NAME...]",
+    help="Training configurations; default: the mini of every family.",
+)
+@click.option("--data", metavar="PATH", help="Photographs; default: synthetic ones.")
+@click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True, help="Steps that are timed.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Default: the configuration's.")
+@click.option("--device", help="cpu, cuda, cuda:1, mps; default: the best there is.")
+@click.option("--workers", type=click.IntRange(min=0), help="Decoding processes; default: as pays.")
+def speed_training(models: list[str], **how: Any) -> None:
+    """Images/s of a training step, eager fp32 against the default settings, and the share of waiting for data."""
+    from bench.console import console
+    from bench.speed.training import compare
+    from bench.training.config import train_config_names
+
+    compare(models or [name for name in train_config_names() if name.endswith("-mini")], console=console(), **how)
 
 
 @main.command(cls=GroupedCommand)

@@ -165,7 +165,7 @@ class Trainer:
         with logs, StopRequest() as stop:
             parts = iter(loader)
             while self.step < config.steps:
-                batches = [self._to_batch(part) for part in self._next(parts, config.accumulate)]
+                batches = [self.to_batch(part) for part in self._next(parts, config.accumulate)]
                 self.train_step(batches)
                 self.step += 1
                 logs.advance(self.step)
@@ -236,7 +236,8 @@ class Trainer:
             clock.images += images
         return found
 
-    def _to_batch(self, loaded: Loaded) -> Batch:
+    def to_batch(self, loaded: Loaded) -> Batch:
+        """To the device, augmented, in the colour space of the networks."""
         self.skipped |= loaded.skipped
         images, labels, places = (
             t.to(self.device, non_blocking=True) for t in (loaded.images, loaded.labels, loaded.places)

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 from filled import GOLDENS, ddcolor_state, generator
+from PIL import Image
 from torch import Tensor, nn
 
-from bench.color import gray_rgb
+from bench.color import gray_rgb, join, rgb_to_lab, to_uint8
 from bench.colorizer import Hints
 from bench.errors import HintsError, WeightsError
+from bench.protocol import Preprocessing
 from models.ddcolor import DDColor, ddcolor, ddcolor_mini, ddcolor_tiny
 
 OFFICIAL = {"ddcolor_large": (ddcolor, 227_869_328), "ddcolor_tiny": (ddcolor_tiny, 55_006_640)}
@@ -153,3 +155,20 @@ def test_save_and_load_with_and_without_folding() -> None:
 def test_hints_are_refused() -> None:
     with pytest.raises(HintsError):
         ddcolor_mini()(torch.zeros(1, 1, 32, 32), Hints(torch.zeros(1, 2, 32, 32), torch.zeros(1, 1, 32, 32)))
+
+
+def test_pipeline_agrees_with_the_official_one_up_to_opencv() -> None:
+    """The official pipeline takes OpenCV's Lab, which is approximate (up to 0.45), and nearest neighbour for chroma."""
+    golden = np.load(GOLDENS / "ddcolor_pipeline.npz")
+    size = int(golden["input_size"])
+    photo = np.ascontiguousarray(golden["image_bgr"][..., ::-1])
+    small = Preprocessing(crop="none", size=size, resample="opencv-bilinear").apply(Image.fromarray(photo))
+    gray = gray_rgb(rgb_to_lab(torch.from_numpy(small).permute(2, 0, 1)[None])[:, :1])
+    assert (gray - torch.from_numpy(golden["gray"])).abs().max() < 6e-3
+
+    lightness = rgb_to_lab(torch.from_numpy(photo).permute(2, 0, 1)[None])[:, :1]
+    ab = nn.functional.interpolate(torch.from_numpy(golden["ab"]), photo.shape[:2])
+    output = to_uint8(join(lightness, ab))[0].permute(1, 2, 0).numpy().astype(int)
+    difference = np.abs(output - golden["output_bgr"][..., ::-1])
+    assert difference.max() <= 4
+    assert difference.mean() < 0.4
