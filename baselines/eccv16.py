@@ -190,6 +190,7 @@ class ECCV16Recipe(Recipe[ECCV16, ECCV16Options]):
     """Cross-entropy to softly encoded colours at a quarter of the resolution; rare colours weigh more."""
 
     options_type = ECCV16Options
+    entries = ("logits",)
 
     def __init__(self, model: ECCV16, options: ECCV16Options) -> None:
         super().__init__(model, options)

@@ -207,6 +207,7 @@ class IizukaRecipe(Recipe[Iizuka, IizukaOptions]):
     """Chroma by regression; the class of the photograph teaches the global branch."""
 
     options_type = IizukaOptions
+    entries = ("chroma_and_logits",)
     classes_seen = False
 
     def optimizers(self) -> dict[str, Optimizer]:

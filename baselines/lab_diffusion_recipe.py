@@ -37,6 +37,7 @@ class DiffusionRecipe(Recipe[LabDiffusion, DiffusionOptions]):
     """Mean squared error of the prediction at a random time step."""
 
     options_type = DiffusionOptions
+    entries = ("condition", "denoise")
 
     def optimizers(self) -> dict[str, Optimizer]:
         return {"model": make_optimizer(self.options.optimizer, self.model.parameters())}

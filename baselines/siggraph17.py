@@ -142,7 +142,7 @@ class SIGGRAPH17(Colorizer):
             HintsError: the hints are not for images of this number and size.
         """
         if hints is None:
-            given = lightness.new_zeros(len(lightness), 3, *lightness.shape[-2:])
+            given = lightness.new_zeros(lightness.shape[0], 3, *lightness.shape[-2:])
         elif hints.mask.shape == lightness.shape:
             given = torch.cat((hints.ab / AB_SCALE, hints.mask), dim=1)
         else:
@@ -211,6 +211,7 @@ class SIGGRAPH17Recipe(Recipe[SIGGRAPH17, SIGGRAPH17Options]):
     """Both heads learn all the time, but only one of them shapes the trunk."""
 
     options_type = SIGGRAPH17Options
+    entries = ("features", "classify", "regress")
 
     def optimizers(self) -> dict[str, Optimizer]:
         return {"model": make_optimizer(self.options.optimizer, self.model.parameters())}

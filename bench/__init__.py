@@ -1,4 +1,4 @@
-"""The benchmark suite for image colorization: ``load_model``, ``colorize``, ``evaluate``, ``list_models``."""
+"""The benchmark suite for image colorization: ``load_model``, ``colorize``, ``evaluate``, ``train``, ``list_models``."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ if TYPE_CHECKING:
     from bench.evaluation import evaluate
     from bench.loading import load_model
     from bench.registry import list_models
+    from bench.training.trainer import train
 
-__all__ = ["colorize", "evaluate", "list_models", "load_model"]
+__all__ = ["colorize", "evaluate", "list_models", "load_model", "train"]
 
 _HOME = {
     "colorize": "bench.colorizer",
     "evaluate": "bench.evaluation",
     "list_models": "bench.registry",
     "load_model": "bench.loading",
+    "train": "bench.training.trainer",
 }
 
 

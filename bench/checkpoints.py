@@ -61,6 +61,9 @@ def kind_of(path: Path) -> Literal["safetensors", "zip", "pickle"]:
         raise WeightsError(f"{path} is a web page, not weights: the download led to a login or error page instead.")
     if text.startswith(b"version https://git-lfs"):
         raise WeightsError(f"{path} is a Git LFS pointer, not the weights themselves. Run `git lfs pull` beside it.")
+    # First, because the length that a safetensors file begins with may have a first byte of 0x80, as a pickle has.
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") + 8 <= path.stat().st_size:
+        return "safetensors"
     if head.startswith(b"PK\x03\x04"):
         return "zip"
     if head.startswith(b"\x80"):

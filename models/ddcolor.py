@@ -97,9 +97,14 @@ CARDS = (
             Weights(
                 name="mini",
                 file="ddcolor-mini.safetensors",
+                sha256="289338991701f90a633b21fe722f723764b294784b62a824536b4b1ecfef16f3",
+                bytes=2_618_592,
                 licence="Apache-2.0",
                 origin="trained here",
-                note="to be filled",
+                note="scripts/train_ddcolor_mini.py on one CPU core: 32 minutes at 64 px (4,793 steps of 32, "
+                "colourfulness weight 0.5), then 45 at 128 px (3,604 steps of 16, weight 0.05); L1 and colourfulness "
+                "losses only; 9,359 photographs of 144 px (Caltech-101, cats and dogs, groceries, ImageNet and others), "
+                "nothing pretrained, seed 0",
             ),
         ),
     ),
@@ -277,7 +282,7 @@ class ColorDecoder(nn.Module):
             position = sine_position(feature.shape[1], *feature.shape[-2:], feature.device).to(feature.dtype)
             values.append(feature.flatten(2).transpose(1, 2))  # (B, HW, dim)
             keys.append((feature + position).flatten(2).transpose(1, 2))
-        x = self.query_feat.weight.expand(len(values[0]), -1, -1)
+        x = self.query_feat.weight.expand(values[0].shape[0], -1, -1)
         for i, (attention, feedforward) in enumerate(zip(self.attention, self.feedforward, strict=True)):
             level = i % len(values)
             for layer in attention.children():
@@ -359,7 +364,7 @@ class DDColor(Colorizer):
         # The paper forms one map per query, (B, queries, H, W), and mixes them with a 1x1 convolution. Mixing,
         # shuffling and blurring are linear: mixing the queries first gives the same chroma at 1/50 of the memory.
         weight = self._refine_weight()
-        mixture = weight[:, :-3].expand(len(rgb), -1, -1)
+        mixture = weight[:, :-3].expand(rgb.shape[0], -1, -1)
         if self.color_decoder is not None:
             mixture = mixture @ self.color_decoder(maps)  # (B, 2, width / 2)
         last = self.pixel_decoder.last

@@ -278,6 +278,7 @@ class MultiColorRecipe(Recipe[MultiColor, MultiColorOptions]):
     """The losses of the public re-implementation, with DDColor's perceptual loss, and L1 on the final chroma."""
 
     options_type = MultiColorOptions
+    entries = ("predictions",)
 
     def __init__(self, model: MultiColor, options: MultiColorOptions) -> None:
         super().__init__(model, options)

@@ -90,11 +90,11 @@ def measure(name: str, data: str, steps: int, batch_size: int | None, device: st
     default = load_config(name, [*common, *fast], data)
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
-    rates = [_steps_alone(config, device) for config in (eager, default)]
+    slow, quick = (_steps_alone(config, device) for config in (eager, default))
     with tempfile.TemporaryDirectory() as out:
         outcome = Trainer(default, Path(out), device).run()
     return Figures(
-        name, default.augment.size, default.batch_size, *rates, outcome.images_per_second, outcome.waiting,
+        name, default.augment.size, default.batch_size, slow, quick, outcome.images_per_second, outcome.waiting,
         peak_memory_mb(torch.device(device)),
     )  # fmt: skip
 

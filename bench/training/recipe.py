@@ -68,11 +68,13 @@ class Recipe(ABC, Generic[Model, Options]):
 
     Attributes:
         options_type: of ``options``.
+        entries: methods of the model that ``phases`` calls; these are what ``compile`` compiles.
         networks: what is trained and saved, ``"model"`` first; more are added by the constructor.
         helpers: what losses need and nobody trains.
     """
 
     options_type: ClassVar[type[Strict]] = Strict
+    entries: ClassVar[tuple[str, ...]] = ("forward",)
 
     def __init__(self, model: Model, options: Options) -> None:
         self.model, self.options = model, options

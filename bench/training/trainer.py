@@ -140,8 +140,11 @@ class Trainer:
             network.to(self.device)
             if self.config.channels_last:
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            if self.config.compile:
+            if self.config.compile and network is not self.recipe.model:
                 network.compile()
+        if self.config.compile:
+            for name in self.recipe.entries:
+                setattr(self.recipe.model, name, torch.compile(getattr(self.recipe.model, name)))
         for network in self.recipe.networks.values():
             network.train()
             if self.config.sync_batch_norm:

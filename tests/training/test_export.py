@@ -11,7 +11,9 @@ import pytest
 import torch
 from click.testing import CliRunner
 from safetensors import safe_open
+from safetensors.torch import save_file
 
+from bench.checkpoints import read_state_dict
 from bench.cli import main
 from bench.errors import ConfigError, WeightsError
 from bench.loading import load_model
@@ -134,3 +136,14 @@ def test_validation_measures_the_weights_with_bench_evaluate(photographs: Photog
     measured = json.loads(done.stdout)
     measured = measured[0] if isinstance(measured, list) else measured
     assert trainer.best == pytest.approx(measured["metrics"]["psnr"]["value"], abs=1e-6)
+
+
+def test_safetensors_are_recognised_whatever_the_length_of_their_header(tmp_path: Path) -> None:
+    """The first byte of a file is the lowest of that length, and 0x80 is also how a pickle begins."""
+    first_bytes = set()
+    for length in range(0, 256, 8):
+        path = tmp_path / "weights.safetensors"
+        save_file({"weight": torch.ones(2)}, path, metadata={"note": "x" * length})
+        first_bytes.add(path.read_bytes()[0])
+        assert read_state_dict(path)["weight"].tolist() == [1, 1]
+    assert 0x80 in first_bytes

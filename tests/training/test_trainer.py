@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,15 +24,18 @@ from bench.training.trainer import Outcome, Trainer, train
 
 Photographs = Callable[..., Path]
 REPOSITORY = Path(__file__).parents[2]
+SMALL_OF_ANY = [
+    "steps=20", "batch_size=4", "data.workers=0", "log.every=1", "log.grid_every=0", "log.tensorboard=false",
+    "validation.every=0", "checkpoints.every=1000",
+]  # fmt: skip
 SMALL = [
-    "steps=20", "batch_size=4", "data.size=40", "augment.size=32", "data.workers=0", "log.every=1", "log.grid_every=0",
-    "log.tensorboard=false", "validation.every=0", "checkpoints.every=1000", "recipe.losses.adversarial=1",
-    "recipe.discriminator_width=4", "options.layers=2",
+    *SMALL_OF_ANY, "augment.size=64", "data.size=72", "recipe.losses.adversarial=1", "recipe.discriminator_width=4",
+    "options.layers=2",
 ]  # fmt: skip
 
 
 def config(folder: Path, *changes: str) -> TrainConfig:
-    return load_config("ddcolor-mini", [*SMALL, "augment.size=64", "data.size=72", *changes], str(folder))
+    return load_config("ddcolor-mini", [*SMALL, *changes], str(folder))
 
 
 def quiet() -> Console:
@@ -75,7 +79,7 @@ def test_ten_and_ten_more_steps_are_twenty(photographs: Photographs, tmp_path: P
 
 
 def in_processes(count: int, folder: Path, out: Path, *changes: str) -> None:
-    settings = [f"--set={change}" for change in (*SMALL, "augment.size=64", "data.size=72", *changes)]
+    settings = [f"--set={change}" for change in (*SMALL, *changes)]
     command = ["bench", "train", "ddcolor-mini", "--data", str(folder), "--out", str(out), "--device", "cpu", *settings]
     launcher = (
         ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={count}", "-m"] if count > 1 else ["-m"]
@@ -108,12 +112,11 @@ def test_two_processes_make_the_same_run_as_one(photographs: Photographs, tmp_pa
 def test_accumulated_parts_give_the_gradient_of_the_whole(photographs: Photographs, tmp_path: Path) -> None:
     folder = photographs(8)
     # Without batch norm, which sees the parts: lab-diffusion has none.
-    changes = [change for change in SMALL if not change.startswith(("recipe.", "options."))]
     curves = []
     for parts in (1, 2):
         settings = load_config(
             "lab-diffusion-mini",
-            [*changes, "steps=3", f"accumulate={parts}", "augment.size=32", "options.shrink=1", "ema=null"],
+            [*SMALL_OF_ANY, "steps=3", f"accumulate={parts}", "data.size=64", "augment.size=64", "ema=null"],
             str(folder),
         )
         run(settings, tmp_path / str(parts))
@@ -162,7 +165,7 @@ def test_skipped_photographs_are_named(photographs: Photographs, tmp_path: Path)
 @pytest.mark.slow
 def test_sigterm_saves_and_the_same_command_continues(photographs: Photographs, tmp_path: Path) -> None:
     folder, out = photographs(8), tmp_path / "run"
-    settings = [f"--set={c}" for c in (*SMALL, "augment.size=64", "data.size=72", "steps=400")]
+    settings = [f"--set={c}" for c in (*SMALL, "steps=400")]
     command = [sys.executable, "-m", "bench", "train", "ddcolor-mini", "--data", str(folder), "--out", str(out)]
     command += ["--device", "cpu", *settings]
     process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
@@ -177,3 +180,20 @@ def test_sigterm_saves_and_the_same_command_continues(photographs: Photographs, 
     assert 0 < saved < 400
     again = config(folder, f"steps={saved + 1}", "log.every=1")
     assert run(again, out, resume=True).step == saved + 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", ["precision=bf16", "precision=fp16", "channels_last=true", "compile=true"])
+def test_faster_settings_learn_the_same(setting: str, photographs: Photographs, tmp_path: Path) -> None:
+    folder = photographs(8)
+    if setting == "compile=true" and shutil.which("g++") is None:
+        pytest.skip("torch.compile needs a C++ compiler")
+    curves = []
+    for name, changes in (("plain", ()), ("fast", (setting,))):
+        small = ("steps=4", "augment.size=32", "data.size=32", "batch_size=2", "options.widths=[4, 8, 8, 8]")
+        settings = load_config("eccv16-mini", [*SMALL_OF_ANY, *small, *changes], str(folder))
+        run(settings, tmp_path / name)
+        curves.append(losses(tmp_path / name))
+    assert curves[0].keys() == curves[1].keys()
+    for key, value in curves[0].items():
+        assert curves[1][key] == pytest.approx(value, rel=0.05), key
