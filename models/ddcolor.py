@@ -2,7 +2,8 @@
 
 A ConvNeXt encoder feeds a pixel decoder (U-Net, stride 32 -> 1) and a colour decoder (learned colour queries that
 attend to the pixel decoder's multi-scale features); each query weights the pixel embedding, and a 1x1 convolution turns
-the weighted sums into chroma. Agrees with the official repository (piddnad/DDColor, commit 2adb63f) to 1e-4 with its weights.
+the weighted sums into chroma. With the same weights it agrees with the official repository (piddnad/DDColor, commit
+2adb63f) to 1e-4.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ CARDS = (
                 origin="trained here",
                 note="scripts/train_ddcolor_mini.py on one CPU core: 32 minutes at 64 px (4,793 steps of 32, "
                 "colourfulness weight 0.5), then 45 at 128 px (3,604 steps of 16, weight 0.05); L1 and colourfulness "
-                "losses only; 9,359 photographs of 144 px (Caltech-101, cats and dogs, groceries, ImageNet and others), "
+                "losses only; 9,359 photographs of 144 px (Caltech-101, cats and dogs, groceries, ImageNet, others), "
                 "nothing pretrained, seed 0",
             ),
         ),

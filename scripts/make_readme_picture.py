@@ -1,4 +1,4 @@
-"""Draw docs/samples.png: gray, coloured and original photographs of the ``samples`` dataset (their licences are clean)."""
+"""Draw docs/samples.png: input, prediction and original for photographs of the ``samples`` dataset."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.datasets import open_dataset
 from bench.images import read_photo
 
 PHOTOS = ("astronaut", "chelsea", "china", "coffee", "flower", "rocket")
-CELL, GAP, LABEL = 240, 8, 92
+CELL, GAP, LABEL = 160, 6, 108
 
 
 def square(photo: Image.Image) -> Image.Image:
