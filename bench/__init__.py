@@ -1,4 +1,4 @@
-"""The benchmark suite for image colorization: ``load_model``, ``colorize``, ``evaluate``, ``train``, ``list_models``."""
+"""The benchmark suite for image colorization: load, colorize, evaluate, train, list."""
 
 from __future__ import annotations
 

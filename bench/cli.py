@@ -19,16 +19,13 @@ _SAMPLER = click.Choice(["ddpm", "ddim", "dpm++"])
 
 
 class Bench(click.Group):
-    """Turns errors that a user can mend into one sentence, and Ctrl-C into a hint."""
+    """Turns errors that a user can mend into one sentence."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except BenchError as error:
             raise click.ClickException(str(error)) from error
-        except KeyboardInterrupt:
-            click.echo("\nstopped; the same command continues where it was.", err=True)
-            ctx.exit(130)
 
 
 @click.group(cls=Bench, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -138,10 +135,12 @@ def run(ctx: click.Context, models: list[str], datasets: list[str], as_json: boo
 
     Exit status: 0 all measured, 1 an error, 3 photographs that could not be measured.
     """
+    from rich.markup import escape
+
     from bench.console import console
     from bench.matrix import make_plan, measure
     from bench.predictions import Predictions
-    from bench.runs import to_json
+    from bench.runs import Run, to_json
     from bench.tables import print_plan, print_results
 
     if not models and how["predictions"] is None:
@@ -155,17 +154,25 @@ def run(ctx: click.Context, models: list[str], datasets: list[str], as_json: boo
         how.pop("protocol"),
         predictions=Predictions(predictions) if predictions else None,
         sampling=_given(steps=how.pop("steps"), sampler=how.pop("sampler")),
+        hints=how["hints"],
+        colourings=how["colourings"],
         **{name: how.pop(name) for name in ("weights", "split", "data_root", "limit")},
     )
     for name, reason in plan.left_out.items():
-        notes.print(f"[yellow]left out: {name}[/yellow] [dim]– {reason}[/dim]")
+        notes.print(f"[yellow]left out: {name}[/yellow] [dim]– {escape(reason)}[/dim]")
     if dry_run:
         print_plan(plan, screen)
         return
     command = shlex.join(["bench", *sys.argv[1:]])
-    runs = list(measure(plan, notes, store=how.pop("out"), quiet=not first, command=command, **how))
-    if first:
-        click.echo(to_json(runs)) if as_json else print_results(runs, screen)
+    runs: list[Run] = []
+    try:
+        runs.extend(measure(plan, notes, store=how.pop("out"), quiet=not first, command=command, **how))
+    except KeyboardInterrupt:
+        notes.print("stopped; the same command continues where it was.")
+        ctx.exit(130)
+    finally:  # what was finished before an error or Ctrl-C is shown all the same
+        if first and runs:
+            click.echo(to_json(runs)) if as_json else print_results(runs, screen)
     if any(not run.complete for run in runs):
         ctx.exit(INCOMPLETE)
 

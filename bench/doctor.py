@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from rich.console import Console
+from rich.markup import escape
 
 from bench.cache import cache_dir
 from bench.datasets import DATASETS, open_dataset
@@ -29,22 +30,23 @@ def examine(console: Console) -> None:
     console.print(f"  {_GOOD} cpu: {os.cpu_count()} cores, {torch.get_num_threads()} threads")
     for i in range(torch.cuda.device_count()):
         facts = torch.cuda.get_device_properties(i)
-        console.print(f"  {_GOOD} cuda:{i}: {facts.name}, {facts.total_memory / 2**30:.0f} GiB")
+        console.print(f"  {_GOOD} cuda:{i}: {escape(facts.name)}, {facts.total_memory / 2**30:.0f} GiB")
     if not torch.cuda.is_available():
         console.print(f"  {_LACKING} no CUDA device: everything runs, but the large models are slow")
 
-    console.print(f"\n[bold]data[/bold] ($BENCH_DATA is {os.environ.get('BENCH_DATA') or 'not set'})")
+    console.print(f"\n[bold]data[/bold] ($BENCH_DATA is {escape(os.environ.get('BENCH_DATA') or 'not set')})")
     for info in DATASETS.values():
         try:
             dataset = open_dataset(info.name)
             of = f" of {dataset.expected}" if dataset.expected and not dataset.complete else ""
-            console.print(f"  {_GOOD} {info.name}: {len(dataset)}{of} photographs in {dataset.root}")
+            console.print(f"  {_GOOD} {info.name}: {len(dataset)}{of} photographs in {escape(str(dataset.root))}")
         except DatasetError:
-            console.print(f"  {_LACKING} {info.name}: not found; {info.obtain}")
+            console.print(f"  {_LACKING} {info.name}: not found; {escape(info.obtain)}")
 
-    console.print(f"\n[bold]weights[/bold] (cache: {cache_dir()})")
+    console.print(f"\n[bold]weights[/bold] (cache: {escape(str(cache_dir()))})")
     for status in catalogue():
+        reference = escape(status.reference)
         if status.status == "absent":
-            console.print(f"  {_LACKING} {status.reference}: `bench weights fetch {status.reference}`")
+            console.print(f"  {_LACKING} {reference}: `bench weights fetch {reference}`")
         else:
-            console.print(f"  {_GOOD} {status.reference}: {status.status}")
+            console.print(f"  {_GOOD} {reference}: {status.status}")

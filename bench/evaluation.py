@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
+from bench.cache import cache_dir
 from bench.color import join, rgb_to_lab, to_uint8
 from bench.colorizer import Colorizer, Hints, predict_chroma
 from bench.datasets import Dataset, open_dataset
-from bench.efficiency import cost, peak_memory_mb
+from bench.efficiency import cost, peak_memory_mb, reset_peak_memory
 from bench.environment import code_version, device_facts, library_versions
-from bench.errors import ConfigError, DatasetError
+from bench.errors import BenchError, ConfigError, DatasetError, WeightsError
 from bench.hints import dense_hints, draw_hints
 from bench.identity import identify, identify_images
 from bench.images import photo_from_tensor
@@ -31,7 +32,7 @@ from bench.metrics.base import DistributionMetric
 from bench.metrics.diversity import Diversity
 from bench.parts import Part, Parts, Recorder, merge_rows
 from bench.predictions import Predictions
-from bench.processes import Precision, connect
+from bench.processes import connect
 from bench.protocol import Protocol, load_protocol
 from bench.reference import ReferenceStatistics
 from bench.runs import (
@@ -46,44 +47,16 @@ from bench.runs import (
     Store,
     folder_of,
 )
+from bench.settings import Settings, check_abilities
 from bench.summary import row_table, summarise
 from bench.testcases import Batch, TestCases, default_workers, loader
+from bench.training.stopping import StopRequest
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 Progress = Callable[[int, int], None]
 """Called with (photographs done, photographs in all)."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to measure; none of it may change what the numbers are, but for ``precision``, ``hints`` and ``colourings``.
-
-    Args:
-        batch_size: photographs per forward pass.
-        workers: processes that decode; None = as many as pay.
-        precision: fp32, or bf16 / fp16 autocast for the model (never for the metrics).
-        hints: colours per photograph that are drawn from the original and given to the model.
-        colourings: of each photograph by a stochastic model; two or more also measure their diversity, and all other
-            numbers are those of the first.
-        resume: continue an unfinished run and reuse a finished one of the same key.
-        strict: stop at the first photograph that cannot be read.
-        samples: pictures to keep, spread evenly over the dataset.
-        checkpoint_seconds: time between two checkpoints.
-        command: what the user typed, for the record.
-    """
-
-    batch_size: int = 16
-    workers: int | None = None
-    precision: Precision = "fp32"
-    hints: int = 0
-    colourings: int = 1
-    resume: bool = True
-    strict: bool = False
-    samples: int = 6
-    checkpoint_seconds: float = 30.0
-    command: str = field(default_factory=lambda: " ".join(sys.argv))
 
 
 def evaluate(
@@ -128,21 +101,10 @@ def evaluate(
         model = model.to(fabric.device).eval()
         check_abilities(model, settings)
     job = _Job(model, dataset, protocol, Store(store), settings, fabric)
-    finished = job.store.load(job.folder) if settings.resume else None
-    if finished is not None and finished.complete:
-        return finished
-    return job.run(on_progress)
-
-
-def check_abilities(model: Colorizer, settings: Settings) -> None:
-    """Raises ConfigError if the settings ask a model for what it cannot do."""
-    if settings.hints and not model.accepts_hints:
-        raise ConfigError(f"--hints {settings.hints}: {type(model).__name__} takes no colour hints; siggraph17 does.")
-    if settings.colourings > 1 and not model.stochastic:
-        raise ConfigError(
-            f"--colourings {settings.colourings}: {type(model).__name__} always gives the same colours; "
-            "lab-diffusion does not."
-        )
+    if fabric.broadcast(settings.resume and job.store.load(job.folder) is not None):
+        return job.result()
+    with job.lock():
+        return job.run(on_progress)
 
 
 class _Job:
@@ -159,6 +121,8 @@ class _Job:
     ) -> None:
         self.model = subject if isinstance(subject, Colorizer) else None
         self.predictions = subject.matched(dataset) if isinstance(subject, Predictions) else None
+        if not dataset.has_reference and (settings.hints or (self.model is not None and self.model.needs_target)):
+            raise ConfigError(f"{dataset.key} has no colour reference, so no hints can be drawn from it.")
         self.dataset, self.protocol = dataset, protocol
         self.store, self.settings, self.fabric = store, settings, fabric
         self.started = datetime.now(UTC)
@@ -166,21 +130,30 @@ class _Job:
         self.set_metrics = [Diversity()] if settings.colourings > 1 else []
         self.numbers = [*protocol.metrics, *(name for metric in self.set_metrics for name in metric.numbers)]
         self.preprocessing = protocol.for_dataset(dataset.name, dataset.split)
-        self.code = code_version()
+        self.code, self.libraries = code_version(), library_versions()
         self.reference = ReferenceStatistics(
             {
                 "dataset": dataset.digest(),
                 "preprocessing": self.preprocessing.model_dump_json(),
                 "code": self.code.digest,
+                "libraries": self.libraries,
                 "device": fabric.device.type,
-            }
+            },
+            len(dataset),
         )
-        self.reference.give(self.metrics)
         self.identity = (
             identify(subject) if isinstance(subject, Colorizer) else identify_images(subject, self.predictions or {})
         )
-        self.key = self._key()
+        # Caches and weights may differ from node to node: what the first process has is what counts.
+        self.key, absent, known = fabric.broadcast((self._key(), self.absent, self.reference.read(self.metrics)))
+        if absent.keys() != self.absent.keys():
+            raise WeightsError(
+                f"process {fabric.global_rank} lacks weights that the first process has, or has more of them: "
+                f"{', '.join(sorted(absent.keys() ^ self.absent.keys()))}. Every node needs the same files."
+            )
+        self.reference.give(self.metrics, known)
         self.folder = folder_of(dataset.name, dataset.split, self.identity.name, protocol.name, self.key)
+        self.kept = set(np.linspace(0, len(dataset) - 1, settings.samples).astype(int)) if settings.samples else set()
         self.parts = Parts(store.root / self.folder.with_name(self.folder.name + ".partial"))
 
     def _key(self) -> str:
@@ -194,6 +167,7 @@ class _Job:
             "protocol": self.protocol.hash,
             "absent": sorted(self.absent),
             "code": self.code.digest,
+            "libraries": self.libraries,
             "device": self.fabric.device.type,
             "precision": self.settings.precision,
             "hints": self.settings.hints,
@@ -206,7 +180,12 @@ class _Job:
         if self.fabric.is_global_zero and not (self.settings.resume and self._parts_suffice()):
             self.parts.clear()
         self.fabric.barrier()
-        self.parts.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.parts.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BenchError(
+                f"{self.parts.folder} cannot be written: {error.strerror}. Choose another --out."
+            ) from error
         done = self.parts.done()
         self.fabric.barrier()  # nobody writes a part before everybody has read what is done
         missing = [i for i in range(len(self.dataset)) if i not in done]
@@ -215,6 +194,28 @@ class _Job:
         if self.fabric.is_global_zero:
             self._finish()
         self.fabric.barrier()
+        return self.result()
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Only one run at a time may measure the same thing into the same folder."""
+        where = hashlib.sha256(str((self.store.root / self.folder).resolve()).encode()).hexdigest()[:16]
+        path = cache_dir() / "locks" / where
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path, timeout=0)
+        if not self.fabric.is_global_zero:
+            yield
+            return
+        try:
+            with lock:
+                yield
+        except Timeout as error:
+            raise BenchError(
+                f"another run is measuring the same into {self.store.root / self.folder}; wait for it, or use --out."
+            ) from error
+
+    def result(self) -> Run:
+        """The finished Run, in every process."""
         run = self.store.load(self.folder)
         if run is None:
             raise DatasetError(
@@ -228,49 +229,61 @@ class _Job:
         needed = {type(m).__name__: set(m.state_tensors()) for m in self.metrics if isinstance(m, DistributionMetric)}
         return all(needed[name] <= set(states) for p in self.parts.load() for name, states in p.states.items())
 
-    @torch.inference_mode()
     def _stream(self, indices: Sequence[int], before: int, on_progress: Progress | None) -> None:
+        """Measure photographs until the last, or until a signal asks to stop; either way nothing measured is lost."""
         settings, device, world = self.settings, self.fabric.device, self.fabric.world_size
         workers = default_workers(len(indices)) if settings.workers is None else settings.workers
         cases = TestCases(self.dataset, self.preprocessing, indices, self.predictions)
-        kept = set(np.linspace(0, len(self.dataset) - 1, settings.samples).astype(int)) if settings.samples else set()
-        recorder = Recorder(self.metrics, self.parts)
+        recorder = Recorder(self.metrics, self.parts, world)
         saved = time.monotonic()
-        for batch in loader(cases, settings.batch_size, workers, pin=device.type == "cuda"):
-            self._refuse_failures(batch)
-            if batch.indices:
-                target = batch.target.to(device, non_blocking=True)
-                colourings = self._colourings(batch, target)
-                recorder.add(batch.indices, colourings[0], target if self.dataset.has_reference else None)
-                for metric in self.set_metrics:
-                    recorder.extend(metric.measure_set(colourings))
-                self._keep_samples(kept, batch, colourings[0])
-            recorder.part.failures += batch.failures
-            if time.monotonic() - saved > settings.checkpoint_seconds:
-                recorder.save()
-                saved = time.monotonic()
-            if on_progress is not None:
-                seen = min(before + recorder.images * world, len(self.dataset))
-                on_progress(seen, len(self.dataset))
+        reset_peak_memory(device)
+        with StopRequest() as stop:
+            for batch in loader(cases, settings.batch_size, workers, pin=device.type == "cuda"):
+                self._measure(batch, recorder)
+                if time.monotonic() - saved > settings.checkpoint_seconds:
+                    recorder.save()
+                    saved = time.monotonic()
+                if on_progress is not None:
+                    on_progress(min(before + recorder.images * world, len(self.dataset)), len(self.dataset))
+                if stop.requested:
+                    recorder.save()
+                    raise KeyboardInterrupt
         recorder.save()
+
+    @torch.inference_mode()
+    def _measure(self, batch: Batch, recorder: Recorder) -> None:
+        self._refuse_failures(batch)
+        recorder.part.failures += batch.failures
+        if not batch.indices:
+            return
+        target = batch.target.to(self.fabric.device, non_blocking=True)
+        colourings, finite = self._colourings(batch, target)
+        recorder.add(batch.indices, colourings[0], target if self.dataset.has_reference else None)
+        recorder.extend({"finite": finite.double()})
+        for metric in self.set_metrics:
+            recorder.extend(metric.measure_set(colourings))
+        self._keep_samples(batch, colourings[0])
 
     def _refuse_failures(self, batch: Batch) -> None:
         if self.settings.strict and batch.failures:
             index, reason = batch.failures[0]
             raise DatasetError(f"{self.dataset.names[index]} cannot be measured (--strict): {reason}")
 
-    def _colourings(self, batch: Batch, target: Tensor) -> Tensor:
-        """(K, B, 3, S, S) uint8: the predictions for a batch of (B, 3, S, S) originals, K = 1 unless asked for more."""
+    def _colourings(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
+        """(K, B, 3, S, S) uint8 predictions for (B, 3, S, S) originals, and (B,) whether all their chroma is finite."""
         if self.model is None:
             assert batch.prediction is not None
-            return batch.prediction.to(target.device)[None]
+            return batch.prediction.to(target.device)[None], target.new_ones(len(target), dtype=torch.bool)
         lab = rgb_to_lab(target)
         names = [self.dataset.names[i] for i in batch.indices]
         ways = range(self.settings.colourings)
-        return torch.stack([self._colour(self.model, lab, [self._seed(n, way) for n in names]) for way in ways])
+        chroma = torch.stack([self._chroma(self.model, lab, [self._seed(n, way) for n in names]) for way in ways])
+        return to_uint8(join(lab[:, :1].expand(len(ways), -1, -1, -1, -1), chroma)), chroma.isfinite().all(4).all(
+            3
+        ).all(2).all(0)
 
-    def _colour(self, model: Colorizer, lab: Tensor, seeds: Sequence[int]) -> Tensor:
-        """(B, 3, S, S) L*a*b* -> (B, 3, S, S) uint8 predictions, from the lightness alone (and hints)."""
+    def _chroma(self, model: Colorizer, lab: Tensor, seeds: Sequence[int]) -> Tensor:
+        """(B, 3, S, S) L*a*b* -> (B, 2, S, S) predicted a*b*, from the lightness alone (and hints)."""
         lightness, ab = lab[:, :1], lab[:, 1:]
         # Drawn on the CPU, so that every device gives the same hints and the same noise.
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -280,18 +293,18 @@ class _Job:
         elif self.settings.hints:
             hints = draw_hints(ab, self.settings.hints, generators)
         with self.fabric.autocast():
-            predicted = predict_chroma(model, lightness, hints, generators if model.stochastic else None)
-        return to_uint8(join(lightness, predicted))
+            return predict_chroma(model, lightness, hints, generators if model.stochastic else None)
 
     def _seed(self, name: str, way: int) -> int:
         """Of one photograph's colouring: the same whatever the batch size, the order or the number of processes."""
         text = f"{self.protocol.seed}:{name}" + (f":{way}" if way else "")
-        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "little")
+        digest = hashlib.sha256(text.encode(errors="surrogateescape")).digest()
+        return int.from_bytes(digest[:7], "little")
 
-    def _keep_samples(self, kept: set[int], batch: Batch, prediction: Tensor) -> None:
+    def _keep_samples(self, batch: Batch, prediction: Tensor) -> None:
         folder = self.parts.folder / "samples"
         for place, index in enumerate(batch.indices):
-            if index in kept:
+            if index in self.kept:
                 folder.mkdir(exist_ok=True)
                 photo_from_tensor(prediction[place].cpu()).save(folder / f"{index:06d}.prediction.png")
                 photo_from_tensor(batch.target[place]).save(folder / f"{index:06d}.target.png")
@@ -318,8 +331,12 @@ class _Job:
         measured = set(rows["index"].tolist())
         reasons = {i: reason for part in parts for i, reason in part.failures if i not in measured}
         device = self.fabric.device
-        macs, latency = cost(self.model, device, self.preprocessing.size) if self.model else (None, None)
-        slowest = max((part.seconds for part in parts if part.images), default=0.0)
+        peak = peak_memory_mb(device)
+        with self.fabric.autocast():
+            macs, latency = cost(self.model, device, self.preprocessing.size) if self.model else (None, None)
+            facts = device_facts(device)
+        # Processes of one session work side by side, sessions one after the other.
+        seconds = sum(part.seconds / part.processes for part in parts)
         return Run(
             key=self.key,
             complete=n == len(self.dataset),
@@ -330,6 +347,7 @@ class _Job:
                 n=n,
                 expected=self.dataset.expected,
                 complete=self.dataset.complete,
+                strays=self.dataset.strays,
                 digest=self.dataset.digest(),
                 gray=int(rows["gray"].sum()) if "gray" in rows else None,
             ),
@@ -338,26 +356,26 @@ class _Job:
             ),
             metrics=numbers,
             speed=Speed(
-                images_per_second=sum(p.images for p in parts) / slowest if slowest and self.model else None,
+                images_per_second=sum(p.images for p in parts) / seconds if seconds and self.model else None,
                 latency_ms=latency,
-                peak_memory_mb=peak_memory_mb(device),
+                peak_memory_mb=peak,
                 batch_size=self.settings.batch_size,
                 processes=self.fabric.world_size,
             ),
             failures=tuple(Failure(name=self.dataset.names[i], reason=reasons[i]) for i in sorted(reasons)),
             seed=self.protocol.seed,
             hints=self.settings.hints,
-            environment=self._environment(),
+            environment=self._environment(dict(facts)),
         )
 
-    def _environment(self) -> Environment:
+    def _environment(self, device: dict[str, Any]) -> Environment:
         return Environment(
             code_version=self.code.version,
             commit=self.code.commit,
             dirty=self.code.dirty,
             code_digest=self.code.digest,
-            libraries=library_versions(),
-            device=dict(device_facts(self.fabric.device)),
+            libraries=self.libraries,
+            device=device,
             precision=self.settings.precision,
             command=self.settings.command,
             start=self.started,

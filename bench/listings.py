@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console, Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from bench.datasets import DATASETS, open_dataset
 from bench.errors import DatasetError
 from bench.registry import ModelCard, card_of, list_models
 from bench.weights import WeightsStatus, catalogue, statuses_named, verify
+
+if TYPE_CHECKING:
+    from bench.datasets.check import CheckReport
 
 
 def plain_table(*columns: str) -> Table:
@@ -31,14 +36,16 @@ def models_table() -> Table:
     table = plain_table("model", "family", "year>", "parameters>", "MACs at 256>", "licence", "weights", "takes")
     here = {(s.model, s.weights.name): s.status for s in catalogue()}
     for card in list_models():
-        weights = ", ".join(f"{w.name} [dim]({w.origin}, {here[card.name, w.name]})[/dim]" for w in card.weights)
+        weights = ", ".join(
+            f"{escape(w.name)} [dim]({escape(w.origin)}, {here[card.name, w.name]})[/dim]" for w in card.weights
+        )
         table.add_row(
-            f"[bold]{card.name}[/bold]",
-            card.family,
+            f"[bold]{escape(card.name)}[/bold]",
+            escape(card.family),
             str(card.year or "–"),
             amount(card.parameters, 1e6, "M"),
             amount(card.macs, 1e9, "G"),
-            card.licence,
+            escape(card.licence),
             weights or ("[dim]none published[/dim]" if card.trainable else "[dim]needs none[/dim]"),
             ", ".join([*(["hints"] if card.hints else []), *(["a seed"] if card.stochastic else [])]) or "–",
         )
@@ -64,7 +71,7 @@ def model_card(name: str) -> RenderableType:
         ("stochastic", "yes" if card.stochastic else "no"),
         ("note", card.note or "–"),
     ):
-        facts.add_row(label, value)
+        facts.add_row(label, escape(value))
     table = plain_table("weights", "status", "origin", "licence", "size>", "from", "note")
     for status in catalogue():
         if status.model == name:
@@ -75,13 +82,13 @@ def model_card(name: str) -> RenderableType:
 def _weights_row(status: WeightsStatus) -> tuple[str, ...]:
     weights = status.weights
     return (
-        status.reference,
+        escape(status.reference),
         status.status if status.status != "absent" else f"[dim]{status.status}[/dim]",
-        weights.origin,
-        weights.licence,
+        escape(weights.origin),
+        escape(weights.licence),
         amount(status.bytes, 1e6, "MB"),
-        weights.hub or ("this package" if weights.shipped else weights.url or "–"),
-        f"[dim]{weights.note}[/dim]",
+        escape(weights.hub or ("this package" if weights.shipped else weights.url or "–")),
+        f"[dim]{escape(weights.note)}[/dim]",
     )
 
 
@@ -125,14 +132,18 @@ def datasets_table(data_root: Path | None) -> Table:
                 str(len(dataset)),
                 str(dataset.expected or "–"),
                 digest[:12] if digest else f"[dim]bench datasets check {info.name}[/dim]",
-                str(dataset.root),
+                escape(str(dataset.root)),
             )
     table.add_row("[bold]folder:PATH[/bold]", "all", "–", "–", "", "[dim]any folder of photographs[/dim]")
     return table
 
 
 def check_and_print(name: str, split: str | None, data_root: Path | None, console: Console) -> bool:
-    """Read every photograph of a dataset; False if any is missing or unreadable."""
+    """Read every photograph of a dataset and print what was found; the digest last, since it reads them once more.
+
+    Returns:
+        False if a photograph is missing, stems from outside the split, or cannot be read.
+    """
     from rich.progress import Progress
 
     from bench.console import console as screen
@@ -140,15 +151,25 @@ def check_and_print(name: str, split: str | None, data_root: Path | None, consol
 
     dataset = open_dataset(name, split=split, data_root=data_root)
     with Progress(console=screen(error=True)) as progress:
-        task = progress.add_task(f"reading {dataset.name}", total=len(dataset))
+        task = progress.add_task(f"reading {escape(dataset.name)}", total=len(dataset))
         report = check_dataset(dataset, progress=lambda done, _total: progress.update(task, completed=done))
-    console.print(f"{dataset.key}: {dataset.count} photographs in {dataset.root}")
+    print_report(report, console)
     console.print(f"digest {dataset.digest()}")
+    return report.sound and report.complete
+
+
+def print_report(report: CheckReport, console: Console) -> None:
+    """What was found, then what is wrong."""
+    console.print(escape(f"{report.key}: {report.found:,} photographs in {report.root}"))
     if report.smallest and report.largest:
         sizes = " to ".join(f"{size.width} x {size.height}" for size in (report.smallest, report.largest))
         console.print(f"sizes from {sizes}; {len(report.gray)} gray")
     for names in report.duplicates:
-        console.print(f"[yellow]the same photograph: {', '.join(names)}[/yellow]")
+        console.print(f"[yellow]the same photograph: {escape(', '.join(names))}[/yellow]")
+    lacking = (report.expected or report.found) - (report.found - report.strays)
+    if lacking:
+        console.print(f"[red]{lacking:,} of {report.expected:,} photographs are missing[/red]")
+    if report.strays:
+        console.print(f"[red]{report.strays:,} photographs are from outside the split[/red]")
     for name, reason in report.unreadable:
-        console.print(f"[red]unreadable: {name}: {reason}[/red]")
-    return report.sound
+        console.print(f"[red]unreadable: {escape(name)}: {escape(reason)}[/red]")

@@ -78,7 +78,7 @@ def check_weights(card: ModelCard, weights: str | Path | None = None) -> None:
 
 def _find(card: ModelCard, weights: str | Path | None) -> tuple[Weights | None, Path | None]:
     """The card's entry, if it is one, and the file to load, if there is one."""
-    if weights == "random" or (weights is None and not card.trainable):
+    if weights == "random" or not card.trainable:
         return None, None
     known = {w.name: w for w in card.weights}
     if weights is None and not known:

@@ -21,11 +21,11 @@ from rich.progress import (
 from rich.text import Text
 
 from bench.datasets import Dataset, open_dataset
-from bench.errors import ConfigError, WeightsError
+from bench.errors import ConfigError, UnknownNameError, WeightsError
 from bench.loading import check_weights
 from bench.predictions import Predictions
 from bench.protocol import Protocol, load_protocol
-from bench.registry import card_of, list_models
+from bench.registry import ModelCard, card_of, list_models
 from bench.runs import RUNS, Run
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ def make_plan(
     weights: str | None = None,
     predictions: Predictions | None = None,
     sampling: dict[str, Any] | None = None,
+    hints: int = 0,
+    colourings: int = 1,
     split: str | None = None,
     data_root: Path | None = None,
     limit: int | None = None,
@@ -77,18 +79,31 @@ def make_plan(
         for name in list(chosen):
             try:
                 check_weights(card_of(name), weights)
-            except WeightsError as error:
+            except (WeightsError, UnknownNameError) as error:
                 left_out[name] = str(error)
                 chosen.remove(name)
     else:
         for name in chosen:
             check_weights(card_of(name), weights)
-            if sampling and not card_of(name).stochastic:
-                raise ConfigError(f"{name} draws nothing, so --{next(iter(sampling))} means nothing to it.")
+            check_abilities(card_of(name), hints, colourings, sampling or {})
+    if predictions is not None and (hints or colourings > 1):
+        raise ConfigError("--predictions are images that are finished: no --hints and no --colourings for them.")
     opened = [open_dataset(name, split=split, data_root=data_root) for name in datasets]
     if limit is not None:
         opened = [dataset.limited(limit) for dataset in opened]
     return Plan(chosen, opened, load_protocol(protocol), weights, predictions, sampling or {}, left_out)
+
+
+def check_abilities(card: ModelCard, hints: int, colourings: int, sampling: dict[str, Any]) -> None:
+    """Raises ConfigError if a model is asked for what it cannot do."""
+    if hints and not card.hints:
+        raise ConfigError(f"--hints {hints}: {card.name} takes no colour hints; siggraph17 does.")
+    if colourings > 1 and not card.stochastic:
+        raise ConfigError(
+            f"--colourings {colourings}: {card.name} always gives the same colours; lab-diffusion does not."
+        )
+    if sampling and not card.stochastic:
+        raise ConfigError(f"{card.name} draws nothing, so --{next(iter(sampling))} means nothing to it.")
 
 
 class _Rate(ProgressColumn):
@@ -132,7 +147,11 @@ def measure(
                 name, model = subject.title, subject
             else:
                 options = plan.sampling if card_of(subject).stochastic else {}
-                name, model = subject, load_model(subject, plan.weights, device=device, **options)
+                # On the CPU at first: evaluate moves it to the device of its process.
+                name, model = (
+                    subject,
+                    load_model(subject, plan.weights, device="cpu", **options),
+                )  # each process then moves it to its own device
             for dataset in plan.datasets:
                 task = progress.add_task(f"{name} on {dataset.name}", total=len(dataset))
                 run = evaluate(

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from bench.cache import write_atomically
+from bench.errors import BenchError
 from bench.metrics.base import DistributionMetric, ImageMetric, Metric
 
 States = dict[str, dict[str, Tensor]]
@@ -33,6 +34,7 @@ class Part:
         states: metric -> its state tensors.
         failures: (index, reason) of photographs that could not be read.
         images, seconds: measured in the streaming pass, for the throughput.
+        processes: that shared the pass.
     """
 
     rows: dict[str, Tensor] = field(default_factory=dict)
@@ -40,6 +42,7 @@ class Part:
     failures: list[tuple[int, str]] = field(default_factory=list)
     images: int = 0
     seconds: float = 0.0
+    processes: int = 1
 
     def extend(self, rows: dict[str, Tensor]) -> None:
         for column, values in rows.items():
@@ -52,6 +55,13 @@ class Parts:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._mine = folder / f"part-{uuid.uuid4().hex}.pt"
+
+    def create(self) -> None:
+        """Raises BenchError if the folder cannot be made."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BenchError(f"{self.folder} cannot be made: {error.strerror}. Choose another --out.") from error
 
     def load(self) -> list[Part]:
         """Every part there is. Parts are written atomically, so each is whole."""
@@ -76,8 +86,8 @@ class Parts:
 class Recorder:
     """Collects what one process measures; the device is asked for values only at a checkpoint."""
 
-    def __init__(self, metrics: Sequence[Metric], parts: Parts) -> None:
-        self.metrics, self.parts, self.part = metrics, parts, Part()
+    def __init__(self, metrics: Sequence[Metric], parts: Parts, processes: int = 1) -> None:
+        self.metrics, self.parts, self.part = metrics, parts, Part(processes=processes)
         self.images = 0
         self._waiting: list[dict[str, Tensor]] = []
         self._begun = time.monotonic()
@@ -100,10 +110,20 @@ class Recorder:
         self._waiting[-1] |= columns
 
     def save(self) -> None:
-        """Write rows and states together, so that they never disagree."""
+        """Write rows and states together, so that they never disagree.
+
+        Raises:
+            BenchError: the model gave chroma that is no number; nothing of this session is kept then.
+        """
         if self._waiting:
             self.part.extend({c: torch.cat([w[c] for w in self._waiting]).cpu() for c in self._waiting[0]})
             self._waiting = []
+        broken = self.part.rows["index"][self.part.rows["finite"] == 0].tolist() if self.part.rows else []
+        if broken:
+            raise BenchError(
+                f"the model gave NaN or infinite chroma for {len(broken)} photographs, the first at place {broken[0]} "
+                "of the dataset. Nothing was recorded; check its weights, or measure in --precision fp32."
+            )
         self.part.states = {
             type(m).__name__: m.state_tensors() for m in self.metrics if isinstance(m, DistributionMetric)
         }
@@ -116,4 +136,8 @@ def merge_rows(parts: list[Part]) -> dict[str, Tensor]:
     columns = {column for part in parts for column in part.rows}
     rows = {c: torch.cat([part.rows[c] for part in parts if c in part.rows]) for c in columns}
     order = rows["index"].argsort() if rows else torch.empty(0, dtype=torch.long)
+    if rows and len(rows["index"].unique()) < len(order):
+        raise BenchError(
+            "photographs were measured twice: two runs wrote into one folder. Measure again (--no-resume)."
+        )
     return {column: values[order] for column, values in rows.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -13,7 +14,12 @@ from matplotlib.figure import Figure
 from bench.errors import BenchError
 from bench.runs import Run
 
-STYLE = {"axes.spines.top": False, "axes.spines.right": False, "savefig.bbox": "tight", "savefig.dpi": 200}
+STYLE: dict[Any, Any] = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "savefig.bbox": "tight",
+    "savefig.dpi": 200,
+}
 WIDTH, HEIGHT = 4.2, 3.0  # inches
 
 

@@ -42,6 +42,7 @@ def connect(device: str | None = None, precision: Precision = "fp32") -> Fabric:
     """
     wanted = pick_device(device)
     from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments import LightningEnvironment
 
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
@@ -52,6 +53,7 @@ def connect(device: str | None = None, precision: Precision = "fp32") -> Fabric:
         num_nodes=nodes,
         strategy="ddp" if nodes * local > 1 else "auto",
         precision=_FABRIC_PRECISION[precision],
+        plugins=[LightningEnvironment()] if nodes * local == 1 else None,  # else Fabric asks Slurm itself
     )
     fabric.launch()
     return fabric
@@ -62,7 +64,8 @@ def _world() -> tuple[int, int]:
     if "LOCAL_WORLD_SIZE" in os.environ:
         local = int(os.environ["LOCAL_WORLD_SIZE"])
         return int(os.environ["WORLD_SIZE"]) // local, local
-    if int(os.environ.get("SLURM_NTASKS", "1")) > 1:
-        nodes = int(os.environ.get("SLURM_NNODES", "1"))
-        return nodes, int(os.environ["SLURM_NTASKS"]) // nodes
+    tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))  # of srun; an allocation alone starts nothing
+    if tasks > 1:
+        nodes = int(os.environ.get("SLURM_STEP_NUM_NODES", "1"))
+        return nodes, tasks // nodes
     return 1, 1

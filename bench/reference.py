@@ -8,6 +8,7 @@ import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,25 +22,38 @@ class ReferenceStatistics:
 
     Args:
         facts: all that decides the originals' features: dataset digest, preprocessing, code digest, device type.
+        n: how many photographs the dataset has.
     """
 
-    def __init__(self, facts: dict[str, str]) -> None:
+    def __init__(self, facts: dict[str, Any], n: int) -> None:
+        self.n = n
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
         self.folder = cache_dir() / "reference" / digest
 
-    def give(self, metrics: Sequence[Metric]) -> None:
-        """Tell the metrics what is known, so that they skip the originals."""
+    def read(self, metrics: Sequence[Metric]) -> dict[str, Statistics]:
+        """What is known, by the name of the metric."""
+        found = {}
         for metric in metrics:
             if isinstance(metric, FrechetMetric):
                 known = self._read(self._path(metric))
-                if known is not None:
-                    metric.load_target_statistics(known)
+                if known is not None and known.n == self.n:
+                    found[type(metric).__name__] = known
+        return found
+
+    @staticmethod
+    def give(metrics: Sequence[Metric], known: dict[str, Statistics]) -> None:
+        """Tell the metrics what is known, so that they skip the originals."""
+        for metric in metrics:
+            if isinstance(metric, FrechetMetric) and type(metric).__name__ in known:
+                metric.load_target_statistics(known[type(metric).__name__])
 
     def keep(self, metrics: Sequence[Metric]) -> None:
         """Remember what the metrics have seen of the whole dataset."""
         for metric in metrics:
             if isinstance(metric, FrechetMetric) and not self._path(metric).is_file():
                 found = metric.target_statistics()
+                if found.n != self.n:
+                    raise ValueError(f"{type(metric).__name__} has seen {found.n} of {self.n} originals")
                 buffer = io.BytesIO()
                 np.savez(buffer, n=found.n, mean=found.mean, cov=found.cov)
                 write_atomically(self._path(metric), buffer.getvalue())

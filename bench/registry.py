@@ -11,10 +11,12 @@ import ast
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -123,9 +125,10 @@ def card_of(name: str) -> ModelCard:
     """The card of a registered model, or of a class in a file (``path/to/file.py:ClassName``).
 
     Raises:
-        UnknownNameError: with the closest names there are.
+        UnknownNameError: with the closest names there are; also for a misspelt key of a card.
+        BenchError: the file is absent, or its CARDS cannot be read.
     """
-    if _is_file_reference(name):
+    if is_file_reference(name):
         path, _, attribute = name.rpartition(":")
         cards, module = _cards_in_source(Path(path)), path
     else:
@@ -143,17 +146,19 @@ def build(name: str, **options: Any) -> Colorizer:
 
     Raises:
         UnknownNameError: no such model.
+        ConfigError: an option is unknown, or has a value that the model refuses.
         BenchError: its module cannot be imported, or what it builds is no Colorizer.
     """
     from bench.colorizer import Colorizer
 
-    factory = _factory_in_file(name) if _is_file_reference(name) else _load(_entry(name))
+    factory = _factory_in_file(name) if is_file_reference(name) else _load(_entry(name))
     try:
         model = factory(**options)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         if not options:
             raise
-        raise ConfigError(f"model {name!r} does not take {', '.join(options)}: {error}.") from error
+        given = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        raise ConfigError(f"model {name!r} does not take {given}: {error}.") from error
     if not isinstance(model, Colorizer):
         raise BenchError(f"model {name!r} builds a {type(model).__name__}; a bench.colorizer.Colorizer was expected.")
     return model
@@ -169,11 +174,26 @@ def _entry(name: str) -> EntryPoint:
 def _load(entry: EntryPoint) -> Callable[..., Any]:
     try:
         return entry.load()
-    except (ImportError, AttributeError) as error:
-        raise BenchError(f"model {entry.name!r} ({entry.value}) cannot be imported: {error}") from error
+    except (ImportError, SyntaxError, AttributeError) as error:
+        raise _import_error(f"{entry.name!r} ({entry.value})", error) from error
 
 
-def _is_file_reference(name: str) -> bool:
+def _import_error(model: str, error: Exception) -> BenchError:
+    """Names the file and line: of the syntax error, or of the first statement that the import machinery called."""
+    where = ""
+    if isinstance(error, SyntaxError):
+        where = f" ({error.filename}, line {error.lineno})"
+    else:
+        for caller, called in pairwise(traceback.extract_tb(error.__traceback__)):
+            if caller.filename.startswith("<frozen importlib") and not called.filename.startswith("<frozen"):
+                where = f" ({called.filename}, line {called.lineno})"
+                break
+    reason = error.msg if isinstance(error, SyntaxError) else error
+    return BenchError(f"model {model} cannot be imported: {reason}{where}.")
+
+
+def is_file_reference(name: str) -> bool:
+    """Whether a model is named by file and class, ``path/to/file.py:ClassName``, instead of a registered name."""
     return ".py:" in name
 
 
@@ -186,7 +206,11 @@ def _factory_in_file(reference: str) -> Callable[..., Any]:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where inspect and pickle look a class's module up
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except (ImportError, SyntaxError) as error:
+        del sys.modules[spec.name]
+        raise _import_error(repr(reference), error) from error
     try:
         return getattr(module, attribute)
     except AttributeError as error:
@@ -206,7 +230,11 @@ def _cards_in_source(path: Path) -> tuple[ModelCard, ...]:
     """Evaluate the ``CARDS`` of a source file without running it: literals, ModelCard(...) and Weights(...) only."""
     if not path.is_file():
         raise BenchError(f"there is no file {path}. Expected path/to/file.py:ClassName.")
-    for node in ast.parse(path.read_text(encoding="utf-8"), filename=str(path)).body:
+    try:
+        tree = ast.parse(path.read_bytes(), filename=str(path))
+    except SyntaxError as error:
+        raise BenchError(f"{path}, line {error.lineno}: this is not Python: {error.msg}.") from error
+    for node in tree.body:
         match node:
             case (
                 ast.Assign(targets=[ast.Name(id="CARDS")], value=ast.expr() as value)
@@ -221,12 +249,30 @@ def _evaluate(node: ast.expr, path: Path) -> Any:
         case ast.Tuple(elts=items):
             return tuple(_evaluate(item, path) for item in items)
         case ast.Call(func=ast.Name(id="ModelCard" | "Weights" as kind), args=[], keywords=keywords):
-            make = ModelCard if kind == "ModelCard" else Weights
-            return make(**{k.arg: _evaluate(k.value, path) for k in keywords if k.arg})
+            return _make(ModelCard if kind == "ModelCard" else Weights, keywords, node, path)
         case _:
             try:
                 return ast.literal_eval(node)
             except ValueError as error:
-                raise BenchError(
-                    f"{path}, line {node.lineno}: CARDS may hold only literals, ModelCard(...) and Weights(...)."
-                ) from error
+                raise _no_literal(node, path) from error
+
+
+def _make(
+    kind: type[ModelCard] | type[Weights], keywords: list[ast.keyword], node: ast.expr, path: Path
+) -> ModelCard | Weights:
+    known = {field.name: field for field in fields(kind)}
+    given: dict[str, Any] = {}
+    for keyword in keywords:
+        if keyword.arg is None:
+            raise _no_literal(keyword.value, path)
+        if keyword.arg not in known:
+            raise UnknownNameError(f"key of {kind.__name__} ({path}, line {keyword.lineno})", keyword.arg, known)
+        given[keyword.arg] = _evaluate(keyword.value, path)
+    lacking = [name for name, field in known.items() if field.default is MISSING and name not in given]
+    if lacking:
+        raise BenchError(f"{path}, line {node.lineno}: this {kind.__name__} lacks {', '.join(lacking)}.")
+    return kind(**given)
+
+
+def _no_literal(node: ast.expr, path: Path) -> BenchError:
+    return BenchError(f"{path}, line {node.lineno}: CARDS may hold only literals, ModelCard(...) and Weights(...).")

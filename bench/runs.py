@@ -54,13 +54,20 @@ class ModelRecord(Record):
 
 
 class DatasetRecord(Record):
-    """Which photographs. ``complete`` tells whether all of the split's were there; ``gray`` counts colourless ones."""
+    """Which photographs.
+
+    Args:
+        complete: whether exactly the photographs of the split were there.
+        strays: how many of them the split does not have (see ``bench.datasets.imagenet``).
+        gray: how many have no colour; None without a reference.
+    """
 
     name: str
     split: str
     n: int
     expected: int | None = None
     complete: bool
+    strays: int = 0
     digest: str
     gray: int | None = None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bench.matrix import Plan
@@ -31,6 +32,12 @@ def marks(run: Run) -> str:
         notes.append("incomplete")
     if run.model.source == "random":
         notes.append("random weights")
+    if run.model.source == "predictions":
+        notes.append(run.model.weights)
+    if run.hints:
+        notes.append(f"{run.hints} hints")
+    if run.environment.precision != "fp32":
+        notes.append(run.environment.precision)
     return f" [red]({', '.join(notes)})[/red]" if notes else ""
 
 
@@ -48,9 +55,9 @@ def results_table(runs: Sequence[Run]) -> Table:
     for run in runs:
         dataset = f"{run.dataset.name}/{run.dataset.split}"
         table.add_row(
-            "" if dataset == previous else dataset,
-            run.model.name + marks(run),
-            str(run.dataset.n),
+            "" if dataset == previous else escape(dataset),
+            escape(run.model.name) + marks(run),
+            f"{run.dataset.n}/{run.dataset.expected}" if not run.dataset.complete else str(run.dataset.n),
             *(cell(run.metrics.get(n), NUMBERS[n].decimals) for n in names),
             "–" if run.speed.images_per_second is None else f"{run.speed.images_per_second:.1f}",
         )
@@ -68,14 +75,16 @@ def print_results(runs: Sequence[Run], console: Console) -> None:
             if estimate.value is None and estimate.reason and name not in reasons.setdefault(estimate.reason, []):
                 reasons[estimate.reason].append(name)
     for reason, names in reasons.items():
-        console.print(f"[dim]not measured: {', '.join(names)} – {reason}[/dim]")
+        console.print(f"[dim]not measured: {', '.join(names)} – {escape(reason)}[/dim]")
     hashes = sorted({f"{run.protocol.name} ({run.protocol.hash})" for run in runs})
-    console.print(f"[dim]protocol {', '.join(hashes)}; ± is half of the 95 % interval[/dim]")
+    console.print(f"[dim]protocol {escape(', '.join(hashes))}; ± is half of the 95 % interval[/dim]")
     for run in runs:
         for failure in run.failures[:5]:
-            console.print(f"[red]{run.dataset.name}: {failure.name} was not measured: {failure.reason}[/red]")
+            told = escape(f"{run.dataset.name}: {failure.name} was not measured: {failure.reason}")
+            console.print(f"[red]{told}[/red]")
         if len(run.failures) > 5:
-            console.print(f"[red]{run.dataset.name}: and {len(run.failures) - 5} more, see result.json[/red]")
+            more = f"and {len(run.failures) - 5} more, see result.json"
+            console.print(f"[red]{escape(run.dataset.name)}: {more}[/red]")
 
 
 def print_plan(plan: Plan, console: Console) -> None:
@@ -87,5 +96,6 @@ def print_plan(plan: Plan, console: Console) -> None:
         for dataset in plan.datasets:
             protocol = f"{plan.protocol.name} ({plan.protocol.hash})"
             weights = plan.weights or "default"
-            table.add_row(model, weights, dataset.key, dataset.count, protocol, ", ".join(plan.protocol.metrics))
+            cells = (model, weights, dataset.key, dataset.count, protocol, ", ".join(plan.protocol.metrics))
+            table.add_row(*map(escape, cells))
     console.print(table)

@@ -164,14 +164,18 @@ def find_backbone(name: str) -> Path:
 
     Raises:
         UnknownNameError: ``name`` is not in BACKBONES.
-        WeightsError: the file is not here; the text says how to get it.
+        WeightsError: the file is not here, or not the one it should be; the text says how to get it.
     """
     if name not in BACKBONES:
         raise UnknownNameError("backbone", name, BACKBONES)
-    path = locate(BACKBONES[name], _BACKBONES)
-    if not path.is_file():
-        raise absent_error(BACKBONES[name], _BACKBONES, path)
-    return path
+    status = status_of(BACKBONES[name], _BACKBONES)
+    check = verify(status)
+    if check.outcome == "mismatch":
+        raise WeightsError(
+            f"{status.path} is not the file it should be: its sha256 is {check.digest}, expected {check.expected}. "
+            f"`bench weights fetch {name}` brings it anew."
+        )
+    return status.path
 
 
 def cached_path(weights: Weights, model: str) -> Path:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from textwrap import dedent
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from skimage.color import lab2rgb, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio
+from torch import Tensor
 
 import bench
+from bench.colorizer import Colorizer
 from bench.datasets import open_dataset
 from bench.errors import BenchError, DatasetError
 from bench.evaluation import Settings
@@ -268,7 +273,7 @@ def test_images_coloured_elsewhere_are_measured_like_a_model(photographs: Photog
     assert run.metrics["psnr"].value == pytest.approx(expected, abs=1e-4)
 
     (elsewhere / "photo0001.png").unlink()
-    partial = bench.evaluate(
+    some = bench.evaluate(
         Predictions(elsewhere, "x"),
         f"folder:{folder}",
         PROTOCOL,
@@ -276,7 +281,7 @@ def test_images_coloured_elsewhere_are_measured_like_a_model(photographs: Photog
         store=tmp_path / "runs",
         settings=settings,
     )
-    assert [failure.name for failure in partial.failures] == ["photo0001.png"]
+    assert [failure.name for failure in some.failures] == ["photo0001.png"]
     for image in elsewhere.iterdir():
         image.rename(image.with_stem("another-" + image.stem))
     with pytest.raises(DatasetError, match="named like a photograph"):
@@ -305,3 +310,119 @@ def test_several_colourings_report_their_diversity(photographs: Photographs, tmp
     assert_same_numbers(run, again, tolerance=1e-3)
     with pytest.raises(BenchError, match="always gives the same colours"):
         measure(folder, tmp_path / "runs", colourings=2)
+
+
+def test_a_model_that_returns_nan_is_refused(photographs: Photographs, tmp_path: Path) -> None:
+    class Broken(Colorizer):
+        def forward(self, lightness: Tensor, hints: object = None, generator: object = None) -> Tensor:
+            return torch.full_like(lightness, float("nan")).repeat(1, 2, 1, 1)
+
+    with pytest.raises(BenchError, match="NaN"):
+        bench.evaluate(
+            Broken(), f"folder:{photographs(2)}", PROTOCOL, device="cpu", store=tmp_path, settings=Settings(workers=0)
+        )
+    assert not list(tmp_path.rglob("result.json"))
+
+
+def test_ctrl_c_saves_what_was_measured(photographs: Photographs, tmp_path: Path) -> None:
+    folder, store = photographs(6), tmp_path / "runs"
+    settings = Settings(batch_size=2, workers=0)
+    seen: list[int] = []
+
+    def interrupt(done: int, _total: int) -> None:
+        seen.append(done)
+        if done == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    call = partial(bench.evaluate, "gray", f"folder:{folder}", PROTOCOL, device="cpu", store=store, settings=settings)
+    with pytest.raises(KeyboardInterrupt):
+        call(on_progress=interrupt)
+    assert seen == [2, 4]
+    run = call(on_progress=lambda done, _total: seen.append(done))
+    assert seen == [2, 4, 6]
+    assert_same_numbers(run, measure(folder, tmp_path / "unbroken"))
+
+
+def test_one_run_at_a_time_measures_into_a_folder(photographs: Photographs, tmp_path: Path) -> None:
+    folder, store = photographs(3), tmp_path / "runs"
+    errors: list[str] = []
+
+    def second(_done: int, _total: int) -> None:
+        try:
+            measure(folder, store)
+        except BenchError as error:
+            errors.append(str(error))
+
+    settings = Settings(workers=0, samples=2)
+    run = bench.evaluate(
+        "gray", f"folder:{folder}", PROTOCOL, device="cpu", store=store, settings=settings, on_progress=second
+    )
+    assert errors
+    assert "another run is measuring the same" in errors[0]
+    assert run.dataset.n == 3
+
+
+def reference_files() -> list[Path]:
+    return sorted((Path(os.environ["BENCH_CACHE"]) / "reference").rglob("*.npz"))
+
+
+def test_the_originals_statistics_are_shared_and_change_nothing(photographs: Photographs, tmp_path: Path) -> None:
+    folder = photographs(5)
+    first = measure(folder, tmp_path / "first", model="ddcolor-mini")
+    (cached,) = reference_files()
+    again = measure(folder, tmp_path / "again", model="ddcolor-mini")
+    assert_same_numbers(first, again)
+    with np.load(cached) as file:
+        assert file["n"] == 5
+        np.savez(cached, n=4, mean=file["mean"] + 1, cov=file["cov"])
+    assert_same_numbers(first, measure(folder, tmp_path / "third", model="ddcolor-mini"))
+    cached.write_bytes(b"damaged")
+    assert_same_numbers(first, measure(folder, tmp_path / "fourth", model="ddcolor-mini"))
+
+
+@pytest.mark.slow
+def test_nodes_with_different_caches_give_the_same_numbers(photographs: Photographs, tmp_path: Path) -> None:
+    """Only the second process has the originals' statistics: the first one decides."""
+    folder, warm = photographs(8), tmp_path / "warm"
+    script = tmp_path / "node.py"
+    script.write_text(
+        dedent(f"""
+        import os, sys
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        if os.environ.get("RANK", "1") == "1":
+            os.environ["BENCH_CACHE"] = {str(warm)!r}
+        from pathlib import Path
+        from test_evaluation import measure, values
+        import json
+        run = measure(Path({str(folder)!r}), Path(sys.argv[1]), model="ddcolor-mini", batch_size=2)
+        if os.environ.get("RANK", "0") == "0":
+            print(json.dumps(values(run)))
+        """)
+    )
+    alone = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "a")], capture_output=True, text=True, check=True, timeout=300
+    )
+    launcher = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        str(script),
+        str(tmp_path / "b"),
+    ]
+    both = subprocess.run(launcher, capture_output=True, text=True, check=False, timeout=300)
+    assert both.returncode == 0, both.stderr
+    assert json.loads(both.stdout.splitlines()[-1]) == pytest.approx(json.loads(alone.stdout), rel=1e-4, abs=1e-4)
+
+
+def test_incomplete_subsets_say_so_in_the_table(photographs: Photographs, tmp_path: Path) -> None:
+    from rich.console import Console
+
+    from bench.tables import print_results
+
+    dataset = open_dataset(f"folder:{photographs(4)}").limited(2)
+    run = bench.evaluate("gray", dataset, PROTOCOL, device="cpu", store=tmp_path, settings=Settings(workers=0))
+    screen = Console(record=True, width=200)
+    print_results([run], screen)
+    assert "2/4" in screen.export_text()

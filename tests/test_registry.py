@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from bench.colorizer import Colorizer
-from bench.errors import BenchError, UnknownNameError
-from bench.registry import ModelCard, Weights, build, card_of, list_models, model_names
+from bench.errors import BenchError, ConfigError, UnknownNameError
+from bench.registry import ModelCard, Weights, build, card_of, is_file_reference, list_models, model_names
 
 SOURCE = """
 from bench.colorizer import Colorizer
@@ -26,6 +26,8 @@ CARDS: tuple[ModelCard, ...] = (
 class Guest(Colorizer):
     def __init__(self, width: int = 3) -> None:
         super().__init__()
+        if width < 1:
+            raise ValueError(f"width must be positive, not {width}")
         self.width = width
 
 def number() -> int:
@@ -118,20 +120,75 @@ def test_cards_with_code_in_them_are_refused_and_not_run(tmp_path: Path, cards: 
         card_of(f"{path}:Net")
 
 
+@pytest.mark.parametrize(
+    ("cards", "sentence"),
+    [
+        ("ModelCard(\n  name='a', family='b', titel='c')", r"line 4\) 'titel'\. Did you mean title"),
+        ("ModelCard(name='a', family='b', title='c', weights=(\n  Weights(name='w', flie='x'),))", r"line 4\) 'flie'"),
+        ("ModelCard(name='a', title='c')", r"line 3: this ModelCard lacks family"),
+        ("ModelCard(name='a', family='b', title='c', weights=(Weights(\nname='w'),))", r"line 3: this Weights lacks file"),
+        ("ModelCard(**facts)", r"line 3: CARDS may hold only literals"),
+        ("ModelCard(name='a',, family='b')", r"line 3: this is not Python: invalid syntax"),
+    ],
+)
+def test_a_mistake_in_a_card_is_named_with_its_place(tmp_path: Path, cards: str, sentence: str) -> None:
+    path = tmp_path / "hasty.py"
+    path.write_text(f"from bench.registry import ModelCard, Weights\n\nCARDS = ({cards},)\n", encoding="utf-8")
+    with pytest.raises(BenchError, match=rf"hasty\.py, {sentence}"):
+        card_of(f"{path}:Net")
+
+
+def test_options_that_do_not_fit_are_named(guest: Path) -> None:
+    with pytest.raises(ConfigError, match=r"does not take width=-2: width must be positive, not -2"):
+        build(f"{guest}:Guest", width=-2)
+    with pytest.raises(ConfigError, match=r"does not take witdh=3: .*unexpected keyword argument"):
+        build(f"{guest}:Guest", witdh=3)
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        ("import absent_package", "No module named 'absent_package'"),
+        ("from json import absent", "cannot import name 'absent'"),
+        ("def forward(self:", "'\\(' was never closed"),
+        ("import guest_helper", "invalid syntax .*guest_helper.py, line 1"),
+    ],
+)
+def test_a_file_that_cannot_be_imported_is_named_with_the_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statement: str, reason: str
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "guest_helper.py").write_text("1 +", encoding="utf-8")
+    (tmp_path / "torn.py").write_text(f"import torch\n\n{statement}\n", encoding="utf-8")
+    place = "" if "helper" in statement else r".*torn\.py, line 3"
+    with pytest.raises(BenchError, match=rf"torn\.py:Net' cannot be imported: {reason}{place}"):
+        build(f"{tmp_path}/torn.py:Net")
+    assert "bench_model_torn" not in sys.modules
+
+
+def test_file_references_are_told_from_names() -> None:
+    assert is_file_reference("some/where/net.py:Net")
+    assert not any(map(is_file_reference, model_names()))
+
+
 def test_third_party_enters_by_entry_point(tmp_path: Path) -> None:
     (tmp_path / "guest_package.py").write_text(SOURCE.replace("{name}", "guest-net"), encoding="utf-8")
+    (tmp_path / "guest_torn.py").write_text("import torch\nimport absent_package\n", encoding="utf-8")
     info = tmp_path / "guest_package-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: guest-package\nVersion: 1.0\n", encoding="utf-8")
-    entries = "[bench.models]\nguest-net = guest_package:Guest\nbroken-net = guest_package:Absent\n"
+    entries = "[bench.models]\nguest-net = guest_package:Guest\nbroken-net = guest_package:Absent\ntorn-net = guest_torn:Net\n"
     (info / "entry_points.txt").write_text(entries, encoding="utf-8")
     code = (
         "from bench.registry import *; from bench.errors import BenchError\n"
         "card = card_of('guest-net'); print(card.title, card.module, build('guest-net', width=4).width)\n"
         "assert {'guest-net', 'gray'} <= {c.name for c in list_models()}\n"
-        "try: build('broken-net')\n"
-        "except BenchError as error: print(error)\n"
+        "for name in ('broken-net', 'torn-net'):\n"
+        "    try: build(name)\n"
+        "    except BenchError as error: print(error)\n"
     )
-    first, second = run(code, tmp_path).splitlines()
+    first, second, third = run(code, tmp_path).splitlines()
     assert first == "A guest guest_package 4"
     assert second.startswith("model 'broken-net' (guest_package:Absent) cannot be imported")
+    assert third.startswith("model 'torn-net' (guest_torn:Net) cannot be imported: No module named 'absent_package'")
+    assert third.endswith("guest_torn.py, line 2).")

@@ -83,15 +83,12 @@ class Dataset:
         return replace(self, names=self.names[:n], paths=self.paths[:n], expected=expected, strays=strays)
 
     def digest(self, progress: Progress | None = None) -> str:
-        """sha256 (hex) over every name and the sha256 of its file's bytes, in order.
+        """sha256 (hex) over every name and the sha256 of its file's bytes (or ``unreadable``), in order.
 
         File digests are cached by path, size and time of modification, so only the first call reads the files.
 
         Args:
             progress: called with (files done, files in all).
-
-        Raises:
-            DatasetError: a file cannot be read.
         """
         return combined(self.names, FileDigests(self.root).of(self.paths, progress))
 

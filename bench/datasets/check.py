@@ -35,7 +35,7 @@ class CheckReport:
         root: the folder.
         found: photographs that are there.
         expected: photographs the split has; None = as many as there are.
-        complete: see ``Dataset``.
+        complete, strays: see ``Dataset``.
         unreadable: (name, reason) of the photographs that cannot be decoded.
         gray: names of the photographs without any colour (R = G = B everywhere). They are kept: the published
             benchmarks contain them too (about 2 % of ImageNet).
@@ -48,6 +48,7 @@ class CheckReport:
     found: int
     expected: int | None
     complete: bool
+    strays: int
     unreadable: tuple[tuple[str, str], ...]
     gray: tuple[str, ...]
     duplicates: tuple[tuple[str, ...], ...]
@@ -96,6 +97,7 @@ def check_dataset(dataset: Dataset, progress: Progress | None = None) -> CheckRe
         found=len(dataset),
         expected=dataset.expected,
         complete=dataset.complete,
+        strays=dataset.strays,
         unreadable=tuple((f.name, f.reason) for f in findings if f.reason),
         gray=tuple(f.name for f in findings if f.gray),
         duplicates=tuple(tuple(names) for names in same.values() if len(names) > 1),

@@ -12,13 +12,26 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bench.cache import cache_dir, write_atomically
-from bench.errors import BenchError, DatasetError
+from bench.errors import BenchError
 
 Progress = Callable[[int, int], None]
 
 # A file changed twice within one tick of the file system's clock keeps its time of modification, so (like git) we do
 # not remember files that were modified only just before they were read. FAT, the coarsest, ticks every 2 s.
 _SETTLED_NS = 3_000_000_000
+
+
+UNREADABLE = "unreadable"
+"""Stands for the sha256 of a file that cannot be read: whoever decodes it will name it and say why."""
+
+
+def file_digest(path: Path) -> str:
+    """sha256 (hex) of a file, or UNREADABLE where the system refuses to read it (a broken link, no permission)."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return UNREADABLE
 
 
 def combined(names: Iterable[str], digests: Iterable[str]) -> str:
@@ -55,10 +68,9 @@ class FileDigests:
         return digests
 
     def of(self, paths: Sequence[Path], progress: Progress | None = None) -> list[str]:
-        """The digests of ``paths``, in order. What was hashed is remembered, also if the user interrupts.
+        """The digests of ``paths``, in order; UNREADABLE for those that cannot be read.
 
-        Raises:
-            DatasetError: a file cannot be read.
+        What was hashed is remembered, also if the user interrupts.
         """
         remembered, fresh = self._load(), {}
         digests: list[str] = []
@@ -68,9 +80,9 @@ class FileDigests:
             if stamp and entry and entry[:2] == [*stamp]:
                 return str(entry[2]), None
             started = time.time_ns()
-            value = _sha256(path)
+            value = file_digest(path)
             settled = stamp is not None and stamp == _stamp(path) and stamp[1] < started - _SETTLED_NS
-            return value, [*stamp, value] if stamp and settled else None
+            return value, [*stamp, value] if stamp and settled and value != UNREADABLE else None
 
         pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
         try:
@@ -113,11 +125,3 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror or error}. Copy or download it again.") from error

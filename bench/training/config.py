@@ -207,6 +207,24 @@ def checked(kind: type[Settings], content: Mapping[str, Any], where: str, above:
         raise ConfigError("\n".join(_explained(kind, p, where, above) for p in error.errors())) from error
 
 
+# These may differ when a run goes on; anything else would make it another run.
+_MAY_CHANGE = {
+    "steps", "accumulate", "precision", "tf32", "compile", "channels_last", "explosion",
+    "checkpoints", "validation", "log",
+}  # fmt: skip
+
+
+def check_same_run(now: TrainConfig, then: TrainConfig, out: Path) -> None:
+    """Raise ConfigError if ``now`` is not the run that lies in ``out``."""
+    new, old = now.model_dump(exclude=_MAY_CHANGE), then.model_dump(exclude=_MAY_CHANGE)
+    for part in (new, old):
+        part["data"] = {k: v for k, v in part["data"].items() if k not in ("path", "workers")}
+    different = [key for key in new if new[key] != old[key]]
+    if different:
+        changes = "; ".join(f"{key}: {old[key]} then, {new[key]} now" for key in different)
+        raise ConfigError(f"{out} holds another run ({changes}). Use its settings, or another folder with --out.")
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))

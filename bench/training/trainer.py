@@ -6,12 +6,10 @@ networks, losses and optimisers are the recipe's.
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -28,7 +26,7 @@ from bench.errors import ConfigError
 from bench.processes import connect
 from bench.training.augment import augment
 from bench.training.checkpoint import Checkpoints
-from bench.training.config import TrainConfig
+from bench.training.config import TrainConfig, check_same_run
 from bench.training.data import Loaded, default_workers
 from bench.training.ema import Average
 from bench.training.guard import Guard, Recent
@@ -37,14 +35,9 @@ from bench.training.parallel import any_process, average_gradients, merged, shar
 from bench.training.randomness import sample_seeds
 from bench.training.recipe import Batch, Phase, make_recipe
 from bench.training.schedules import factor, set_rates
+from bench.training.stopping import StopRequest
 from bench.training.streams import open_loader
 from bench.training.validation import Validation, better
-
-# These may differ when a run goes on; anything else would make it another run.
-_MAY_CHANGE = {
-    "steps", "accumulate", "precision", "tf32", "compile", "channels_last", "explosion",
-    "checkpoints", "validation", "log",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -129,6 +122,7 @@ class Trainer:
         self.validation = Validation(config, out / "validation") if config.validation.every else None
         self.guard, self.recent = Guard(config.explosion), Recent()
         self.step, self.best = 0, None
+        self.notes: list[str] = []
         self.skipped: dict[str, str] = {}
         self.clock, self.total = Clock(), Clock()
 
@@ -166,6 +160,8 @@ class Trainer:
         logs = Logs(self.out, config.steps, self.step, config.log.tensorboard, screen)
         self.clock, self.total = Clock(), Clock()
         with logs, StopRequest() as stop:
+            for note in self.notes:
+                logs.say(f"[yellow]passed over:[/yellow] {note}")
             parts = iter(loader)
             while self.step < config.steps:
                 batches = [self.to_batch(part) for part in self._next(parts, config.accumulate)]
@@ -350,7 +346,7 @@ class Trainer:
                 f"{self.out} holds a run already, at step {found[0]['step']}. "
                 "Continue it with --resume, or choose another folder with --out."
             )
-        state, _ = found
+        state, self.notes = found
         check_same_run(self.config, TrainConfig.model_validate_json(state["config"]), self.out)
         for name, network in self.recipe.networks.items():
             network.load_state_dict(state["networks"][name])
@@ -365,38 +361,3 @@ class Trainer:
     def _write_config(self) -> None:
         if self.fabric.is_global_zero:
             write_atomically(self.out / "config.json", self.config.model_dump_json(indent=2).encode())
-
-
-def check_same_run(now: TrainConfig, then: TrainConfig, out: Path) -> None:
-    """Raise ConfigError if ``now`` is not the run that lies in ``out``."""
-    new, old = now.model_dump(exclude=_MAY_CHANGE), then.model_dump(exclude=_MAY_CHANGE)
-    for part in (new, old):
-        part["data"] = {k: v for k, v in part["data"].items() if k not in ("path", "workers")}
-    different = [key for key in new if new[key] != old[key]]
-    if different:
-        changes = "; ".join(f"{key}: {old[key]} then, {new[key]} now" for key in different)
-        raise ConfigError(f"{out} holds another run ({changes}). Use its settings, or another folder with --out.")
-
-
-class StopRequest:
-    """Turns SIGTERM and the first Ctrl-C into a request; a second Ctrl-C interrupts at once. A context manager."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> StopRequest:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            try:
-                self._before[number] = signal.signal(number, self._note)
-            except ValueError:  # not in the main thread: nobody sends signals here
-                break
-        return self
-
-    def _note(self, number: int, _frame: FrameType | None) -> None:
-        self.requested = True
-        signal.signal(number, self._before[number])
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)

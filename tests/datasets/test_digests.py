@@ -1,15 +1,16 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench.datasets import Dataset, open_dataset
-from bench.errors import DatasetError
 
 OLD = 1_600_000_000_000_000_000  # a time of modification long past, in ns
 
@@ -132,8 +133,27 @@ def test_progress_and_interruption(folder: Path) -> None:
     assert seen[1:] == [(1, 2), (2, 2)]
 
 
-def test_a_vanished_file_is_named(folder: Path) -> None:
-    dataset = opened(folder)
+def test_an_unreadable_file_counts_as_such_and_is_not_remembered(folder: Path, tmp_path: Path) -> None:
     (folder / "b.jpg").unlink()
-    with pytest.raises(DatasetError, match=r"b\.jpg cannot be read"):
-        dataset.digest()
+    (folder / "b.jpg").symlink_to(tmp_path / "elsewhere.jpg")
+    lines = f"a.jpg\0{hashlib.sha256(b'first').hexdigest()}\nb.jpg\0unreadable\n"
+    assert opened(folder).digest() == hashlib.sha256(lines.encode()).hexdigest()
+    assert opened(folder).quick_digest() is None
+    write(tmp_path / "elsewhere.jpg", b"second")
+    assert opened(folder).digest() == expected(a=b"first", b=b"second")
+
+
+def test_a_file_one_may_not_read_is_not_remembered_as_such(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The superuser may read all, so the refusal is simulated; size and time of the file are the same before it."""
+    path_open = Path.open
+
+    def refuse(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.name == "b.jpg":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return path_open(path, *arguments, **options)
+
+    with monkeypatch.context() as context:
+        context.setattr(Path, "open", refuse)
+        assert opened(folder).digest() not in (expected(a=b"first", b=b"second"), expected(a=b"first"))
+    assert opened(folder).quick_digest() is None
+    assert opened(folder).digest() == expected(a=b"first", b=b"second")

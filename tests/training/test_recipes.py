@@ -205,3 +205,29 @@ def test_each_head_of_siggraph17_shapes_the_trunk_in_its_own_phase() -> None:
         )
         sum(next(recipe.phases(batch())).terms.values()).backward()
         assert recipe.model.get_parameter("model1.0.weight").grad is None, losses
+
+
+def test_the_documented_recipe_is_the_file_that_is_trained(
+    eight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(__file__).parents[2]
+    text = (root / "docs" / "adding-a-model.md").read_text(encoding="utf-8")
+    assert f"```python\n{(root / 'docs' / 'examples' / 'learned.py').read_text(encoding='utf-8')}```" in text
+    monkeypatch.chdir(root)
+    changes = ["steps=30", "log.every=1", *QUICK]
+    settings = load_config("docs/examples/learned.yaml", changes, str(eight))
+    with Path(os.devnull).open("w") as nowhere:
+        train(settings, tmp_path, device="cpu", console=Console(file=nowhere))
+    losses = [value for _, name, value in read_metrics(tmp_path / "metrics.csv") if name == "loss/pixel"]
+    assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:3])
+    with pytest.raises(BenchError, match="Did you mean 'pixel'"):
+        train(
+            load_config("docs/examples/learned.yaml", ["recipe.losses.pixl=1"], str(eight)),
+            tmp_path / "x",
+            device="cpu",
+        )
+
+
+def test_a_model_without_a_recipe_says_what_is_missing() -> None:
+    with pytest.raises(BenchError, match=r"gray has no recipe.*RECIPE"):
+        make_recipe("gray", build("gray"), {})
