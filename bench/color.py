@@ -37,6 +37,16 @@ def _linear(rgb: Tensor) -> Tensor:
     return torch.where(rgb > 0.04045, ((rgb.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
 
 
+def _encoded(linear: Tensor) -> Tensor:
+    """Inverse of ``_linear``; not clipped."""
+    return torch.where(linear > 0.0031308, 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055, 12.92 * linear)
+
+
+def _cubed(f: Tensor) -> Tensor:
+    """Inverse of the CIE cube root with its linear toe."""
+    return torch.where(f > 0.2068966, f**3, (f - 16 / 116) / _KAPPA)
+
+
 def rgb_to_lab(rgb: Tensor) -> Tensor:
     """Convert sRGB to CIELAB.
 
@@ -66,10 +76,8 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
     lightness, a, b = lab.unbind(-3)
     y = (lightness + 16) / 116
     f = torch.stack((y + a / 500, y, (y - b / 200).clamp(min=0)), dim=-3)
-    xyz = torch.where(f > 0.2068966, f**3, (f - 16 / 116) / _KAPPA)
-    linear = _mix(_matrices(lab.device, lab.dtype)[1], xyz)
-    rgb = torch.where(linear > 0.0031308, 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055, 12.92 * linear)
-    return rgb.clamp(0, 1)
+    linear = _mix(_matrices(lab.device, lab.dtype)[1], _cubed(f))
+    return _encoded(linear).clamp(0, 1)
 
 
 def join(lightness: Tensor, ab: Tensor) -> Tensor:
@@ -84,7 +92,5 @@ def to_uint8(rgb: Tensor) -> Tensor:
 
 def gray_rgb(lightness: Tensor) -> Tensor:
     """(..., 1, H, W) L* -> (..., 3, H, W) neutral sRGB in [0, 1] of that lightness (a* = b* = 0)."""
-    y = (lightness + 16) / 116
-    linear = torch.where(y > 0.2068966, y**3, (y - 16 / 116) / _KAPPA)
-    gray = torch.where(linear > 0.0031308, 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055, 12.92 * linear)
-    return gray.clamp(0, 1).expand(*gray.shape[:-3], 3, *gray.shape[-2:])
+    gray = _encoded(_cubed((lightness + 16) / 116)).clamp(0, 1)
+    return gray.expand(*gray.shape[:-3], 3, *gray.shape[-2:])

@@ -146,6 +146,14 @@ def spectral(conv: nn.Conv2d) -> nn.Conv2d:
     return conv
 
 
+def fold_spectral_norm(network: nn.Module) -> None:
+    """Replace every spectrally normalised weight in ``network`` by its value, with the stored u and v."""
+    for module in network.modules():
+        if hasattr(module, "weight_orig"):
+            remove_spectral_norm(module)
+            module._load_state_dict_pre_hooks.clear()  # torch forgets its own, which then asks for weight_orig
+
+
 class Shuffle(nn.Module):
     """Upsample by ``scale``: 1x1 convolution, ReLU, pixel shuffle; ``blur`` then hides the checkerboard."""
 
@@ -381,22 +389,16 @@ class DDColor(Colorizer):
 
     def prepare_for_inference(self) -> DDColor:
         """Also folds spectral norm into the weights, with the stored u and v."""
-        self.fold_spectral_norm()
+        fold_spectral_norm(self)
         super().prepare_for_inference()
         return self
-
-    def fold_spectral_norm(self) -> None:
-        for module in self.modules():
-            if hasattr(module, "weight_orig"):
-                remove_spectral_norm(module)
-                module._load_state_dict_pre_hooks.clear()  # torch forgets its own, which then asks for weight_orig
 
     def load_weights(self, state: Mapping[str, Tensor]) -> None:
         """Load a state dict of ours (with or without folded spectral norm) or an official one; strictly."""
         if any(key.startswith("encoder.arch.") for key in state):
             state = from_official(state)
         if not any(key.endswith("weight_orig") for key in state):
-            self.fold_spectral_norm()
+            fold_spectral_norm(self)
         super().load_weights(state)
 
 

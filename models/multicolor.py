@@ -17,7 +17,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import remove_spectral_norm
 from torch.optim import Optimizer
 
 from bench.color import gray_rgb, join, rgb_to_lab
@@ -28,7 +27,7 @@ from bench.training.discriminators import PatchDiscriminator
 from bench.training.losses import PerceptualLoss, adversarial, colourfulness
 from bench.training.recipe import Batch, Phase, Recipe, frozen, weighted
 from bench.training.schedules import make_optimizer
-from models.ddcolor import IMAGENET_MEAN, IMAGENET_STD, ColorDecoder, Encoder, PixelDecoder, Shuffle
+from models.ddcolor import IMAGENET_MEAN, IMAGENET_STD, ColorDecoder, Encoder, PixelDecoder, Shuffle, fold_spectral_norm
 
 CARDS = (
     ModelCard(
@@ -203,20 +202,14 @@ class MultiColor(Colorizer):
 
     def prepare_for_inference(self) -> MultiColor:
         """Also folds the pixel decoder's spectral norm into its weights, with the stored u and v."""
-        self.fold_spectral_norm()
+        fold_spectral_norm(self.pixel_decoder)
         super().prepare_for_inference()
         return self
-
-    def fold_spectral_norm(self) -> None:
-        for module in self.pixel_decoder.modules():
-            if hasattr(module, "weight_orig"):
-                remove_spectral_norm(module)
-                module._load_state_dict_pre_hooks.clear()  # torch forgets its own, which then asks for weight_orig
 
     def load_weights(self, state: Mapping[str, Tensor]) -> None:
         """Load a state dict of ours, with or without folded spectral norm; strictly."""
         if not any(key.endswith("weight_orig") for key in state):
-            self.fold_spectral_norm()
+            fold_spectral_norm(self.pixel_decoder)
         super().load_weights(state)
 
 

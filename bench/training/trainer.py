@@ -23,7 +23,7 @@ from bench.checkpoints import read_state_dict
 from bench.color import rgb_to_lab
 from bench.colorizer import predict_chroma
 from bench.errors import ConfigError
-from bench.processes import connect
+from bench.processes import Precision, connect, pick_device
 from bench.training.augment import augment
 from bench.training.checkpoint import Checkpoints
 from bench.training.config import TrainConfig, check_same_run
@@ -50,7 +50,7 @@ class Outcome:
         finished: False if it was interrupted.
         skipped: photographs that were not used -> why.
         waiting: share of the time spent waiting for data.
-        images_per_second: over all processes.
+        images_per_second: over all processes, after the first step, as ``waiting`` is.
     """
 
     folder: Path
@@ -102,13 +102,22 @@ def train(
     return trainer.run(console)
 
 
+def pick_precision(config: TrainConfig, device: torch.device) -> Precision:
+    """What ``auto`` means on this device."""
+    if config.precision != "auto":
+        return config.precision
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+
+
 class Trainer:
     """One process's part in a run."""
 
     def __init__(self, config: TrainConfig, out: Path, device: str | None = None) -> None:
         self.config, self.out = config, out
-        self.fabric = connect(device, config.precision)
+        self.precision = pick_precision(config, pick_device(device))
+        self.fabric = connect(device, self.precision)
         self.device, self.rank, self.world = self.fabric.device, self.fabric.global_rank, self.fabric.world_size
+        self.channels_last = self.device.type == "cuda" if config.channels_last is None else config.channels_last
         torch.manual_seed(config.seed)
         model = registry.build(config.model, **config.options)
         if config.start_from:
@@ -117,7 +126,7 @@ class Trainer:
         self._prepare_networks()
         self.optimizers: dict[str, Optimizer] = self.recipe.optimizers()
         self.average = Average(self.recipe.model, config.ema) if config.ema else None
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         self.checkpoints = Checkpoints(out / "checkpoints", config.checkpoints.keep)
         self.validation = Validation(config, out / "validation") if config.validation.every else None
         self.guard, self.recent = Guard(config.explosion), Recent()
@@ -132,7 +141,7 @@ class Trainer:
     def _prepare_networks(self) -> None:
         for network in (*self.recipe.networks.values(), *self.recipe.helpers):
             network.to(self.device)
-            if self.config.channels_last:
+            if self.channels_last:
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             if self.config.compile and network is not self.recipe.model:
                 network.compile()
@@ -162,10 +171,12 @@ class Trainer:
         with logs, StopRequest() as stop:
             for note in self.notes:
                 logs.say(f"[yellow]passed over:[/yellow] {note}")
-            parts = iter(loader)
+            parts, first = iter(loader), self.step
             while self.step < config.steps:
                 batches = [self.to_batch(part) for part in self._next(parts, config.accumulate)]
                 self.train_step(batches)
+                if self.step == first:
+                    self.total = Clock()  # what starting up took is no throughput
                 self.step += 1
                 logs.advance(self.step)
                 self._after_step(logs, batches[0])
@@ -245,7 +256,7 @@ class Trainer:
         with torch.no_grad():
             rgb = augment(images, seeds, self.config.augment)
             lab = rgb_to_lab(rgb)
-        if self.config.channels_last:
+        if self.channels_last:
             rgb = rgb.contiguous(memory_format=torch.channels_last)
         return Batch(rgb, lab[:, :1], lab[:, 1:], labels, seeds, self.step)
 

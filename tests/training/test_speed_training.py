@@ -30,6 +30,7 @@ def test_the_table_holds_what_was_measured(photographs: Callable[..., Path], mon
     assert found[0].settings > 0
     assert (found[0].whole, found[0].waiting) == (whole[0].images_per_second, whole[0].waiting)
     assert whole[0].step == 4
+    assert found[0].whole > 0
     assert "iizuka-mini" in screen.file.getvalue()  # type: ignore[attr-defined]
 
 
