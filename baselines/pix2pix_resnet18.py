@@ -46,7 +46,8 @@ CARDS = (
                 file="final_model_weights.pt",
                 url="https://drive.usercontent.google.com/download"
                 "?id=1lR6DcS4m5InSbZ5y59zkH2mHt_4RQ2KV&export=download&confirm=t",
-                note="8,000 photographs of COCO at 256; the generator of the tutorial's whole model; no licence is stated",
+                note="8,000 photographs of COCO at 256; the generator of the tutorial's whole model; "
+                "no licence is stated",
             ),
         ),
         note="A tutorial's model, not one of the pix2pix paper.",

@@ -128,6 +128,8 @@ class _Job:
         self.started = datetime.now(UTC)
         self.metrics, self.absent = build_metrics(protocol.metrics, fabric.device, dataset.has_reference)
         self.set_metrics = [Diversity()] if settings.colourings > 1 else []
+        for name in (name for metric in self.set_metrics for name in metric.numbers):
+            self.absent.pop(name, None)
         self.numbers = [*protocol.metrics, *(name for metric in self.set_metrics for name in metric.numbers)]
         self.preprocessing = protocol.for_dataset(dataset.name, dataset.split)
         self.code, self.libraries = code_version(), library_versions()

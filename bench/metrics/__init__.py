@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT", "NUMBERS", "Metric", "Number", "build_metrics"]
 
 NEEDS_TARGET = "needs a colour reference"
+NEEDS_COLOURINGS = "needs several colourings of each photograph by a stochastic model (--colourings 2)"
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,9 @@ def build_metrics(
     for name in names:
         if name not in NUMBERS:
             raise UnknownNameError("metric", name, NUMBERS)
-        if NUMBERS[name].needs_target and not has_target:
+        if name == "diversity":
+            absent[name] = NEEDS_COLOURINGS
+        elif NUMBERS[name].needs_target and not has_target:
             absent[name] = NEEDS_TARGET
         else:
             wanted.setdefault(NUMBERS[name].metric, []).append(name)

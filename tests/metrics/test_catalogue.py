@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from skimage.color import rgb2lab
 from torch import Tensor, nn
 
 import bench.metrics
@@ -17,6 +18,7 @@ from bench import weights
 from bench.errors import UnknownNameError, WeightsError
 from bench.metrics import DEFAULT, NUMBERS, Metric, build_metrics
 from bench.metrics.base import DistributionMetric, ImageMetric
+from bench.metrics.diversity import Diversity
 
 NEED_NO_WEIGHTS = ["fcd", "psnr", "ssim", "cf", "auc"]
 
@@ -42,12 +44,14 @@ def every(monkeypatch: pytest.MonkeyPatch) -> list[Metric]:
     monkeypatch.setattr("bench.metrics.fid.torchvision_inception", Corners)
     monkeypatch.setattr("bench.metrics.lpips.lpips_network", lambda net, backbone: Difference())
     metrics, absent = build_metrics(NUMBERS)
-    assert absent == {}
+    assert set(absent) == {"diversity"}  # of several colourings, which only a stochastic model gives
+    assert "--colourings" in absent["diversity"]
     return metrics
 
 
 def test_every_number_is_reported_by_its_metric(every: list[Metric]) -> None:
     reported = {number: type(metric) for metric in every for number in metric.numbers}
+    reported["diversity"] = Diversity
     assert set(reported) == set(NUMBERS)
     for name, number in NUMBERS.items():
         module, _, attribute = number.metric.partition(":")
@@ -164,8 +168,19 @@ def test_float64_stays_off_devices_that_have_none() -> None:
 
 
 def test_defaults_leave_out_the_legacy_variants() -> None:
-    assert set(NUMBERS) - set(DEFAULT) == {"fid_ct2", "fid_ddcolor", "auc", "auc_rebalanced"}
+    assert set(NUMBERS) - set(DEFAULT) == {"fid_ct2", "fid_ddcolor", "auc", "auc_rebalanced", "diversity"}
     assert len({number.label for number in NUMBERS.values()}) == len(NUMBERS)
+
+
+def test_diversity_is_the_mean_ab_distance_of_all_pairs(photos: Tensor, noisy: Tensor) -> None:
+    first, second, third = photos[:2], noisy[:2], photos[2:4]
+    measured = Diversity().measure_set(torch.stack((first, second, third)))["diversity"]
+    for i in range(2):
+        ab = [rgb2lab(images[i].permute(1, 2, 0).numpy())[..., 1:] for images in (first, second, third)]
+        pairs = [(0, 1), (0, 2), (1, 2)]
+        expected = np.mean([np.linalg.norm(ab[j] - ab[k], axis=-1).mean() for j, k in pairs])
+        assert measured[i].item() == pytest.approx(expected, abs=1e-3)
+    assert Diversity().measure_set(torch.stack((first, first)))["diversity"].tolist() == [0, 0]
 
 
 def test_the_catalogue_needs_no_torch() -> None:
