@@ -68,7 +68,7 @@ def main() -> None:
     "--predictions",
     type=_PATH,
     heading="What",
-    help="Folder of images coloured by a system that ran elsewhere; matched by stem and measured as one more model.",
+    help="Folder of images coloured by a system that ran elsewhere; matched by name and measured as one more model.",
 )
 @option("--limit", type=click.IntRange(min=1), heading="What", help="Measure the first N photographs only.")
 @option("--protocol", default="paper", show_default=True, heading="How", help="Protocol: a name or a YAML file.")

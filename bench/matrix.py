@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -153,7 +154,7 @@ def measure(
                     load_model(subject, plan.weights, device="cpu", **options),
                 )  # each process then moves it to its own device
             for dataset in plan.datasets:
-                task = progress.add_task(f"{name} on {dataset.name}", total=len(dataset))
+                task = progress.add_task(escape(f"{name} on {dataset.name}"), total=len(dataset))
                 run = evaluate(
                     model,
                     dataset,
