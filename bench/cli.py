@@ -164,15 +164,17 @@ def run(ctx: click.Context, models: list[str], datasets: list[str], as_json: boo
         print_plan(plan, screen)
         return
     command = shlex.join(["bench", *sys.argv[1:]])
+    out: Path = how.pop("out")
     runs: list[Run] = []
     try:
-        runs.extend(measure(plan, notes, store=how.pop("out"), quiet=not first, command=command, **how))
+        runs.extend(measure(plan, notes, store=out, quiet=not first, command=command, **how))
     except KeyboardInterrupt:
         notes.print("stopped; the same command continues where it was.")
         ctx.exit(130)
     finally:  # what was finished before an error or Ctrl-C is shown all the same
         if first and runs:
             click.echo(to_json(runs)) if as_json else print_results(runs, screen)
+            notes.print(f"[dim]records and pictures: {escape(str(out))}[/dim]")
     if any(not run.complete for run in runs):
         ctx.exit(INCOMPLETE)
 
@@ -180,7 +182,7 @@ def run(ctx: click.Context, models: list[str], datasets: list[str], as_json: boo
 @main.command(cls=GroupedCommand)
 @click.argument("images", nargs=-1, required=True, type=_PATH)
 @option("--model", "-m", default="ddcolor-mini", show_default=True, heading="What", help="A model's name.")
-@option("--weights", heading="What", metavar="NAME|PATH", help="Weights: a name on the model's card, or a file.")
+@option("--weights", heading="What", metavar="NAME|PATH|random", help="Weights: a name on the model's card, or a file.")
 @option("--out", "-o", type=_PATH, required=True, heading="Output", help="Folder for the coloured PNG files.")
 @option("--size", type=click.IntRange(min=32), heading="How", help="Working size instead of the model's own.")
 @option("--seed", type=int, default=0, show_default=True, heading="How", help="For models that draw their colours.")

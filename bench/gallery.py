@@ -122,6 +122,8 @@ def colorize_files(
         raise HintsError(f"{model} takes no colour hints (--hint); siggraph17 does.")
     make_folder(out)
     network = load_model(model, weights, device=device, **sampling or {})
+    if weights == "random":
+        console.print("[yellow]untrained (random) weights: these colours mean nothing.[/yellow]")
     failures = []
     pairs = list(zip((file for file, _ in photos), planned, strict=True))
     for file, targets in track(pairs, escape(model), console=console, disable=len(photos) == 1):

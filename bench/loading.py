@@ -83,8 +83,8 @@ def _find(card: ModelCard, weights: str | Path | None) -> tuple[Weights | None, 
     known = {w.name: w for w in card.weights}
     if weights is None and not known:
         raise WeightsError(
-            f"no weights of {card.name} are known. Train it and name the file (weights=PATH), "
-            "or ask for the untrained network (weights='random')."
+            f"no weights of {card.name} are known. Train it and name the file (--weights PATH), "
+            "or ask for the untrained network (--weights random)."
         )
     if weights is None or (isinstance(weights, str) and weights in known):
         entry = known[weights] if isinstance(weights, str) else card.weights[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,6 +132,7 @@ def measure(
     from bench.evaluation import Settings, evaluate
     from bench.loading import load_model
 
+    begun = datetime.now(UTC)
     settings = Settings(**how)  # type: ignore[arg-type]
     columns = (
         TextColumn("{task.description}"),
@@ -165,5 +167,9 @@ def measure(
                     on_progress=lambda done, total, task=task: progress.update(task, completed=done, total=total),  # type: ignore[misc]
                 )
                 progress.update(task, completed=len(dataset))
+                if run.environment.start < begun:
+                    when = f"{run.environment.start:%Y-%m-%d %H:%M}"
+                    note = f"{name} on {dataset.name} was measured {when} UTC; --no-resume measures it again."
+                    progress.console.print(f"[dim]{escape(note)}[/dim]")
                 yield run
             del model

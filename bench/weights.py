@@ -220,7 +220,7 @@ def absent_error(weights: Weights, model: str, path: Path) -> WeightsError:
     ready = [s.model for s in catalogue() if s.status == "shipped"]
     return WeightsError(
         f"{weights.file} ({weights.name} weights of {model}) is not here: {fetch_it}, or put it into {path.parent}, "
-        f"or name a file of your own (weights=PATH)."
+        f"or name a file of your own (--weights PATH)."
         + (f" No download is needed for {', '.join(ready)}." if ready else "")
     )
 

@@ -140,7 +140,7 @@ def test_load_says_what_is_wrong_with_the_request(net: str, tmp_path: Path) -> N
         load_model(net, "frist")
     with pytest.raises(WeightsError, match=r"absent\.pth does not exist"):
         load_model(net, "absent.pth")
-    with pytest.raises(WeightsError, match="weights='random'"):
+    with pytest.raises(WeightsError, match="--weights random"):
         load_model(net.replace(":Net", ":Wrapped"))
     with pytest.raises(UnknownNameError, match="ddcolor"):
         load_model("dcolor")
