@@ -99,7 +99,8 @@ def evaluate(
         protocol = load_protocol(protocol)
     if isinstance(model, Colorizer):
         model = model.to(fabric.device).eval()
-        check_abilities(model, settings)
+        name = type(model).__name__
+        check_abilities(name, model.accepts_hints, model.stochastic, settings.hints, settings.colourings)
     job = _Job(model, dataset, protocol, Store(store), settings, fabric)
     if fabric.broadcast(settings.resume and job.store.load(job.folder) is not None):
         return job.result()

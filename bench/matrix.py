@@ -27,8 +27,9 @@ from bench.errors import ConfigError, UnknownNameError, WeightsError
 from bench.loading import check_weights
 from bench.predictions import Predictions
 from bench.protocol import Protocol, load_protocol
-from bench.registry import ModelCard, card_of, list_models
+from bench.registry import card_of, list_models
 from bench.runs import RUNS, Run
+from bench.settings import check_abilities
 
 if TYPE_CHECKING:
     from bench.colorizer import Colorizer
@@ -87,25 +88,16 @@ def make_plan(
     else:
         for name in chosen:
             check_weights(card_of(name), weights)
-            check_abilities(card_of(name), hints, colourings, sampling or {})
+            card = card_of(name)
+            check_abilities(name, card.hints, card.stochastic, hints, colourings)
+            if sampling and not card.stochastic:
+                raise ConfigError(f"{name} draws nothing, so --{next(iter(sampling))} means nothing to it.")
     if predictions is not None and (hints or colourings > 1):
         raise ConfigError("--predictions are images that are finished: no --hints and no --colourings for them.")
     opened = [open_dataset(name, split=split, data_root=data_root) for name in datasets]
     if limit is not None:
         opened = [dataset.limited(limit) for dataset in opened]
     return Plan(chosen, opened, load_protocol(protocol), weights, predictions, sampling or {}, left_out)
-
-
-def check_abilities(card: ModelCard, hints: int, colourings: int, sampling: dict[str, Any]) -> None:
-    """Raises ConfigError if a model is asked for what it cannot do."""
-    if hints and not card.hints:
-        raise ConfigError(f"--hints {hints}: {card.name} takes no colour hints; siggraph17 does.")
-    if colourings > 1 and not card.stochastic:
-        raise ConfigError(
-            f"--colourings {colourings}: {card.name} always gives the same colours; lab-diffusion does not."
-        )
-    if sampling and not card.stochastic:
-        raise ConfigError(f"{card.name} draws nothing, so --{next(iter(sampling))} means nothing to it.")
 
 
 class _Rate(ProgressColumn):

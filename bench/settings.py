@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 
-from bench.colorizer import Colorizer
 from bench.errors import ConfigError
 from bench.processes import Precision
 
@@ -41,12 +40,9 @@ class Settings:
     command: str = field(default_factory=lambda: " ".join(sys.argv))
 
 
-def check_abilities(model: Colorizer, settings: Settings) -> None:
-    """Raises ConfigError if the settings ask a model for what it cannot do."""
-    if settings.hints and not model.accepts_hints:
-        raise ConfigError(f"--hints {settings.hints}: {type(model).__name__} takes no colour hints; siggraph17 does.")
-    if settings.colourings > 1 and not model.stochastic:
-        raise ConfigError(
-            f"--colourings {settings.colourings}: {type(model).__name__} always gives the same colours; "
-            "lab-diffusion does not."
-        )
+def check_abilities(name: str, takes_hints: bool, stochastic: bool, hints: int, colourings: int) -> None:
+    """Raises ConfigError if a model is asked for what it cannot do."""
+    if hints and not takes_hints:
+        raise ConfigError(f"--hints {hints}: {name} takes no colour hints; siggraph17 does.")
+    if colourings > 1 and not stochastic:
+        raise ConfigError(f"--colourings {colourings}: {name} always gives the same colours; lab-diffusion does not.")
