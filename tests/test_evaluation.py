@@ -419,7 +419,7 @@ def test_nodes_with_different_caches_give_the_same_numbers(photographs: Photogra
 def test_incomplete_subsets_say_so_in_the_table(photographs: Photographs, tmp_path: Path) -> None:
     from rich.console import Console
 
-    from bench.tables import print_results
+    from bench.tables.terminal import print_results
 
     dataset = open_dataset(f"folder:{photographs(4)}").limited(2)
     run = bench.evaluate("gray", dataset, PROTOCOL, device="cpu", store=tmp_path, settings=Settings(workers=0))

@@ -17,7 +17,7 @@ from bench.matrix import Plan
 from bench.predictions import Predictions
 from bench.protocol import Preprocessing, Protocol
 from bench.runs import Estimate, Run
-from bench.tables import print_plan, print_results
+from bench.tables.terminal import print_plan, print_results
 
 Photographs = Callable[..., Path]
 PROTOCOL = Protocol(

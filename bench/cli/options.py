@@ -1,11 +1,18 @@
-"""click options that are shared by verbs, and a help page that shows them in groups."""
+"""click options and types that are shared by verbs, and a help page that shows them in groups."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
+
+INCOMPLETE = 3  # exit status when photographs could not be measured
+EXISTING = click.Path(exists=True, path_type=Path)
+PATH = click.Path(path_type=Path)
+SAMPLER = click.Choice(["ddpm", "ddim", "dpm++"])
 
 
 class GroupedOption(click.Option):
@@ -38,3 +45,13 @@ def split_commas(_ctx: click.Context, _parameter: click.Parameter, values: Seque
     """``--model a,b --model c`` -> [a, b, c], without repeats and in order."""
     names = [name.strip() for value in values for name in value.split(",")]
     return list(dict.fromkeys(name for name in names if name))
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """The options that the user named."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def is_first_process() -> bool:
+    """Whether this process prints; torchrun and Slurm number theirs."""
+    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) == 0
