@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bench.cli import catalogue, measuring, reading, training
+from bench.cli import catalogue, measuring, plots, training
 from bench.errors import BenchError
 
 
@@ -35,7 +35,7 @@ for _verb in (
     catalogue.datasets,
     catalogue.weights,
     catalogue.doctor,
-    reading.plot,
+    plots.plot,
     measuring.speed,
 ):
     main.add_command(_verb)

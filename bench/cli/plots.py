@@ -1,4 +1,4 @@
-"""Verbs that read Runs: plot."""
+"""Verbs that draw Runs."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def plot() -> None:
 @click.option("--out", type=PATH, default=Path("psnr_against_hints.png"), show_default=True, help="png, svg or pdf.")
 def plot_hints(runs: Path, published: Path | None, out: Path) -> None:
     """PSNR against the number of colour hints (runs with --hints)."""
-    from bench.plots import psnr_against_hints
+    from bench.plots.hints import psnr_against_hints
+    from bench.plots.style import save
     from bench.runs import Store
 
-    psnr_against_hints(list(Store(runs)), published).savefig(out)
-    click.echo(out)
+    click.echo(save(psnr_against_hints(list(Store(runs)), published), out))

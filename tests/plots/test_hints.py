@@ -14,11 +14,11 @@ import bench
 from bench.cli import main
 from bench.errors import BenchError
 from bench.evaluation import Settings
-from bench.plots import psnr_against_hints
+from bench.plots.hints import psnr_against_hints
 from bench.protocol import Preprocessing, Protocol
 from bench.runs import Run, Store
 
-PUBLISHED = Path(__file__).parents[1] / "results" / "published" / "siggraph17_hints.csv"
+PUBLISHED = Path(__file__).parents[2] / "results" / "published" / "siggraph17_hints.csv"
 PROTOCOL = Protocol(
     name="test",
     description="",

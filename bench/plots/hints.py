@@ -1,27 +1,18 @@
-"""Runs as pictures: one style, colour-blind safe, readable at the width of a column."""
+"""PSNR against the number of colour hints."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
 from bench.errors import BenchError
+from bench.plots.style import HEIGHT, WIDTH, palette, style
 from bench.runs import Run
-
-STYLE: dict[Any, Any] = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "savefig.bbox": "tight",
-    "savefig.dpi": 200,
-}
-WIDTH, HEIGHT = 4.2, 3.0  # inches
 
 Aspect = tuple[Callable[[Run], str], ...]
 # What makes a curve another one, besides the model's name; each in ways to write it, from readable to exact.
@@ -53,10 +44,10 @@ def psnr_against_hints(runs: Sequence[Run], published: Path | None = None) -> Fi
             "no Run with hints is in the store. Measure some: "
             "bench run --model siggraph17 --dataset imagenet --hints 5 (and 0, 1, 10, 50, ...)."
         )
-    with sns.axes_style("ticks"), mpl.rc_context(STYLE):
+    with style():
         figure = Figure((WIDTH, HEIGHT), layout="constrained")
         axes = figure.subplots()
-        for colour, curve, label in zip(_palette(len(curves)), curves, _labels(curves), strict=True):
+        for colour, curve, label in zip(palette(len(curves)), curves, _labels(curves), strict=True):
             table = pd.DataFrame([{"hints": run.hints, **run.metrics["psnr"].model_dump()} for run in curve])
             axes.plot(table["hints"], table["value"], "o-", color=colour, markersize=4, label=label)
             low, high = table["low"].astype(float), table["high"].astype(float)
@@ -100,9 +91,3 @@ def _written(aspect: Aspect, runs: Sequence[Run]) -> Callable[[Run], str]:
     *readable, exact = aspect
     different = len(set(map(exact, runs)))
     return next((way for way in readable if len(set(map(way, runs))) == different), lambda run: exact(run)[:_DIGITS])
-
-
-def _palette(n: int) -> list[tuple[float, float, float]]:
-    """As many colours as curves: the colour-blind safe ones while they last, else evenly spaced hues."""
-    safe = sns.color_palette("colorblind")
-    return list(safe[:n] if n <= len(safe) else sns.color_palette("husl", n))
