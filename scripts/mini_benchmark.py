@@ -2,9 +2,9 @@
 
     python scripts/mini_benchmark.py --data SHARDS --data-root EVALUATION --budget cpu
 
-Resumable: a finished training is skipped, an interrupted one goes on, finished Runs are reused. Every model sees as many
-photographs, in the same order; the budget is named in the cards. A larger budget, on a GPU say, replaces the
-weights by the same command.
+Resumable: a finished training is skipped, an interrupted one goes on, finished Runs are reused. All models see the same
+photographs in the same order; the budget is named in the cards. A larger one, on a GPU say, replaces the weights by the
+same command.
 """
 
 from __future__ import annotations

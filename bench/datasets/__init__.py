@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from bench.datasets import ade20k, coco, folder, historical, imagenet, samples
+from bench.datasets import ade20k, coco, folder, historical, imagenet, imagenet_sample, samples
 from bench.datasets.base import Dataset, DatasetInfo
 from bench.datasets.search import data_roots
 from bench.errors import DatasetError, UnknownNameError
@@ -13,7 +13,7 @@ from bench.errors import DatasetError, UnknownNameError
 __all__ = ["DATASETS", "Dataset", "DatasetInfo", "open_dataset"]
 
 DATASETS: dict[str, DatasetInfo] = {
-    module.INFO.name: module.INFO for module in (imagenet, coco, ade20k, historical, samples)
+    module.INFO.name: module.INFO for module in (imagenet, coco, ade20k, imagenet_sample, historical, samples)
 }
 
 

@@ -166,7 +166,7 @@ def test_an_option_is_not_silently_overruled(tmp_path: Path) -> None:
         open_dataset("coco", data_root=tmp_path / "typo")
 
 
-@pytest.mark.parametrize("name", ["imagenet", "coco", "ade20k", "historical"])
+@pytest.mark.parametrize("name", ["imagenet", "coco", "ade20k", "imagenet-sample", "historical"])
 def test_a_missing_dataset_says_where_and_how(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_DATA", str(tmp_path / "elsewhere"))
     with pytest.raises(DatasetError) as caught:
@@ -265,6 +265,15 @@ def test_historical_has_no_reference(tmp_path: Path) -> None:
         open_dataset("historical", data_root=tmp_path)
 
 
+def test_imagenet_sample_takes_class_photographs_only(tmp_path: Path) -> None:
+    put(tmp_path / "imagenet-sample-images/n01443537_goldfish.JPEG")
+    put(tmp_path / "imagenet-sample-images/n01440764_tench.JPEG")
+    put(tmp_path / "imagenet-sample-images/gallery.jpg")
+    dataset = open_dataset("imagenet-sample", data_root=tmp_path)
+    assert dataset.names == ("n01440764_tench.JPEG", "n01443537_goldfish.JPEG")
+    assert (dataset.expected, dataset.complete, dataset.has_reference) == (1000, False, True)
+
+
 def test_samples_are_always_there() -> None:
     dataset = open_dataset("samples")
     assert dataset.complete
@@ -323,7 +332,7 @@ def test_names_must_be_unique(tmp_path: Path) -> None:
         ("coco", 251),
         ("ade20k", 37),
         ("historical", 30),
-        ("folder:imagenet_sample", 962),
+        ("imagenet-sample", 962),
     ],
 )
 def test_photographs_at_hand(name: str, count: int) -> None:
