@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -20,7 +21,7 @@ from bench.gamut import in_gamut_bins, soft_encode
 from bench.registry import ModelCard, Weights
 from bench.training.config import OptimizerConfig, Strict
 from bench.training.rebalancing import ColourPrior
-from bench.training.recipe import Batch, Phase, Recipe, weighted
+from bench.training.recipe import Batch, Phase, Recipe, Weight, weighted
 from bench.training.schedules import make_optimizer
 
 CARDS = (
@@ -163,7 +164,7 @@ def eccv16_mini(**options: Any) -> ECCV16:
 class ECCV16Losses(Strict):
     """Weights of the terms."""
 
-    classification: float = 1.0
+    classification: Weight = 1.0
 
 
 class ECCV16Options(Strict):
@@ -171,7 +172,7 @@ class ECCV16Options(Strict):
 
     Args:
         losses: weights of the terms.
-        neighbours: bins that share a pixel's colour; 10 in the released training layer, 5 in the paper.
+        neighbours: bins that share a pixel's colour; 10 in the released training layer.
         rebalance: share of the uniform distribution in the prior whose inverse weights a pixel; 1 = no rebalancing.
         prior: ``running``: counted on the photographs as they come; or the .npy file of 313 probabilities.
         gray_limit: photographs without a chroma beyond this are not learned from.
@@ -179,10 +180,10 @@ class ECCV16Options(Strict):
     """
 
     losses: ECCV16Losses = ECCV16Losses()
-    neighbours: int = 10
-    rebalance: float = 0.5
+    neighbours: int = Field(default=10, ge=1, le=313)
+    rebalance: float = Field(default=0.5, gt=0, le=1)
     prior: str = "running"
-    gray_limit: float = 5.0
+    gray_limit: float = Field(default=5.0, ge=0)
     optimizer: OptimizerConfig = OptimizerConfig(kind="adam", lr=3e-5, betas=(0.9, 0.99), weight_decay=1e-3)
 
 
@@ -191,6 +192,7 @@ class ECCV16Recipe(Recipe[ECCV16, ECCV16Options]):
 
     options_type = ECCV16Options
     entries = ("logits",)
+    without_files = ("prior=running",)
 
     def __init__(self, model: ECCV16, options: ECCV16Options) -> None:
         super().__init__(model, options)

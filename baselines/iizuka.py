@@ -19,10 +19,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bench.colorizer import Colorizer, Generator, Hints
-from bench.errors import DatasetError
 from bench.registry import ModelCard
 from bench.training.config import OptimizerConfig, Strict
-from bench.training.recipe import Batch, Phase, Recipe, weighted
+from bench.training.recipe import Batch, Phase, Recipe, Weight, weighted
 from bench.training.schedules import make_optimizer
 
 CARDS = (
@@ -109,6 +108,7 @@ class Iizuka(Colorizer):
         if global_size <= 0 or global_size % 32:
             raise ValueError(f"global_size must be a multiple of 32, not {global_size}")
         w = width
+        self.classes = classes
         self.global_size = (global_size, global_size)
         self.working_size = working_size
         self.low = _chain(1, w, 2 * w, 2 * w, 4 * w, 4 * w, 8 * w, strides=(2, 1, 2, 1, 2, 1))
@@ -192,8 +192,8 @@ def iizuka_mini(**options: Any) -> Iizuka:
 class IizukaLosses(Strict):
     """Weights of the terms: squared error of (ab + 128) / 255, summed over an image; cross-entropy of its class."""
 
-    chroma: float = 1.0
-    classification: float = 1 / 300
+    chroma: Weight = 1.0
+    classification: Weight = 1 / 300
 
 
 class IizukaOptions(Strict):
@@ -208,7 +208,11 @@ class IizukaRecipe(Recipe[Iizuka, IizukaOptions]):
 
     options_type = IizukaOptions
     entries = ("chroma_and_logits",)
-    classes_seen = False
+    without_files = ("losses.classification=0",)
+
+    def __init__(self, model: Iizuka, options: IizukaOptions) -> None:
+        super().__init__(model, options)
+        self.classes = model.classes if options.losses.classification else None
 
     def optimizers(self) -> dict[str, Optimizer]:
         return {"model": make_optimizer(self.options.optimizer, self.model.parameters())}
@@ -218,21 +222,12 @@ class IizukaRecipe(Recipe[Iizuka, IizukaOptions]):
         terms = weighted(
             self.options.losses,
             chroma=lambda: ((ab.float() - batch.ab) / 255).square().sum(dim=(1, 2, 3)).mean(),
-            classification=lambda: self._classification(logits.float(), batch.labels),
+            # Photographs of unknown class teach the chroma alone; the loader lets none through.
+            classification=lambda: (
+                F.cross_entropy(logits.float(), batch.labels, ignore_index=-1, reduction="sum") / len(logits)
+            ),
         )
         yield Phase("model", terms)
-
-    def _classification(self, logits: Tensor, labels: Tensor) -> Tensor:
-        if not self.classes_seen:  # once: asking the device for a value takes time
-            low, high = int(labels.min()), int(labels.max())
-            if low < 0 or high >= logits.shape[1]:
-                raise DatasetError(
-                    f"the classification loss needs the class of every photograph, 0 to {logits.shape[1] - 1}; found "
-                    f"{low} to {high} (-1 = unknown). Expected class folders (nXXXXXXXX) or shards with .cls members; "
-                    "without them: --set recipe.losses.classification=0."
-                )
-            self.classes_seen = True
-        return F.cross_entropy(logits, labels)
 
 
 RECIPE = IizukaRecipe

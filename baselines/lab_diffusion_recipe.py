@@ -16,14 +16,14 @@ from baselines.lab_diffusion import LabDiffusion
 from bench.diffusion import STEPS
 from bench.training.config import OptimizerConfig, Strict
 from bench.training.randomness import integers, normal
-from bench.training.recipe import Batch, Phase, Recipe, weighted
+from bench.training.recipe import Batch, Phase, Recipe, Weight, weighted
 from bench.training.schedules import make_optimizer
 
 
 class DiffusionLosses(Strict):
     """Weights of the terms."""
 
-    denoising: float = 1.0
+    denoising: Weight = 1.0
 
 
 class DiffusionOptions(Strict):

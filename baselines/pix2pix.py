@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -22,7 +23,7 @@ from bench.registry import ModelCard
 from bench.training.config import OptimizerConfig, Strict
 from bench.training.discriminators import PatchDiscriminator, init_normal
 from bench.training.losses import adversarial
-from bench.training.recipe import Batch, Model, Phase, Recipe, frozen, weighted
+from bench.training.recipe import Batch, Model, Phase, Recipe, Weight, frozen, weighted
 from bench.training.schedules import make_optimizer
 
 CARDS = (
@@ -177,8 +178,8 @@ def pix2pix_mini(**options: Any) -> Pix2Pix:
 class GANLosses(Strict):
     """Weights of the terms; ``pixel`` is L1 on chroma / 110."""
 
-    pixel: float = 100.0
-    adversarial: float = 1.0
+    pixel: Weight = 100.0
+    adversarial: Weight = 1.0
 
 
 class GANOptions(Strict):
@@ -192,8 +193,8 @@ class GANOptions(Strict):
     """
 
     losses: GANLosses = GANLosses()
-    real_label: float = 1.0
-    discriminator_width: int = 64
+    real_label: float = Field(default=1.0, gt=0, le=1)
+    discriminator_width: int = Field(default=64, ge=1, le=1024)
     generator: OptimizerConfig = OptimizerConfig(lr=2e-4, betas=(0.5, 0.999))
     discriminator: OptimizerConfig = OptimizerConfig(lr=2e-4, betas=(0.5, 0.999))
 

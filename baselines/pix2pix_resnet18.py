@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchvision.models.resnet import BasicBlock
@@ -263,7 +264,7 @@ class TwoStageOptions(GANOptions):
         encoder: file of torchvision's resnet18-f37072fd.pth, or ``random``.
     """
 
-    pretrain_steps: int = 0
+    pretrain_steps: int = Field(default=0, ge=0)
     pretrain: OptimizerConfig = OptimizerConfig(lr=1e-4, betas=(0.9, 0.999))
     encoder: str = "random"
 
@@ -272,6 +273,7 @@ class TwoStageRecipe(GANRecipe[ResNetUNet]):
     """First the generator alone, then the GAN of pix2pix, which the generator enters as it is."""
 
     options_type = TwoStageOptions
+    without_files = ("encoder=random",)
     options: TwoStageOptions
 
     def __init__(self, model: ResNetUNet, options: TwoStageOptions) -> None:

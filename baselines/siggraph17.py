@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -20,7 +21,7 @@ from bench.errors import HintsError
 from bench.registry import ModelCard, Weights
 from bench.training.config import OptimizerConfig, Strict
 from bench.training.hinting import simulate_hints
-from bench.training.recipe import Batch, Phase, Recipe, weighted
+from bench.training.recipe import Batch, Phase, Recipe, Weight, weighted
 from bench.training.schedules import make_optimizer
 
 CARDS = (
@@ -184,8 +185,8 @@ def siggraph17_mini(**options: Any) -> SIGGRAPH17:
 class SIGGRAPH17Losses(Strict):
     """Weights of the terms."""
 
-    classification: float = 1.0
-    regression: float = 10.0
+    classification: Weight = 1.0
+    regression: Weight = 10.0
 
 
 class SIGGRAPH17Options(Strict):
@@ -201,9 +202,9 @@ class SIGGRAPH17Options(Strict):
     """
 
     losses: SIGGRAPH17Losses = SIGGRAPH17Losses()
-    classification_steps: int = 0
-    stop_probability: float = 0.125
-    gray_limit: float = 5.0
+    classification_steps: int = Field(default=0, ge=0)
+    stop_probability: float = Field(default=0.125, gt=0, le=1)
+    gray_limit: float = Field(default=5.0, ge=0)
     optimizer: OptimizerConfig = OptimizerConfig(kind="adam", lr=1e-4, betas=(0.9, 0.999))
 
 
@@ -218,7 +219,9 @@ class SIGGRAPH17Recipe(Recipe[SIGGRAPH17, SIGGRAPH17Options]):
 
     def phases(self, batch: Batch) -> Iterator[Phase]:
         classifying = batch.step < self.options.classification_steps
-        hints = None if classifying else simulate_hints(batch.ab, batch.seeds, self.options.stop_probability)
+        hints = None
+        if not classifying:
+            hints = simulate_hints(batch.ab, batch.seeds, self.options.stop_probability, batch.seeds_on_cpu)
         features = self.model.features(batch.lightness, hints)
         extent = batch.ab.flatten(2).amax(dim=2) - batch.ab.flatten(2).amin(dim=2)
         coloured = (extent.sum(dim=1) >= self.options.gray_limit).float()  # (B,)

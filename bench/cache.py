@@ -28,7 +28,7 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / _FOLDER
 
 
-def write_atomically(path: str | Path, data: bytes) -> None:
+def write_atomically(path: str | Path, data: bytes | memoryview) -> None:
     """Write ``data`` to ``path`` so that readers see the old file or the whole new one, also after a power cut.
 
     Parent folders are created. The bytes go to a temporary file in the same folder, are forced to disk, and the file

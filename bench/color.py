@@ -6,8 +6,7 @@ L* lies in [0, 100]; the sRGB gamut spans a* in [-86.2, 98.2] and b* in [-107.9,
 
 from __future__ import annotations
 
-from functools import lru_cache
-
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,18 +18,19 @@ _RGB_TO_XYZ = (
 _WHITE = (0.95047, 1.0, 1.08883)
 _EPSILON = 0.008856  # below: the linear toe of the CIE cube root
 _KAPPA = 7.787
+# Linear RGB -> XYZ / white, and back.
+_FORTH = np.array(_RGB_TO_XYZ) / np.array(_WHITE)[:, None]
+_BACK = np.linalg.inv(_FORTH)
 
 
-@lru_cache(maxsize=16)
-def _matrices(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """linear RGB -> XYZ/white and back, as (3, 3) tensors on ``device``."""
-    with torch.inference_mode(False):  # what is kept here may serve training later
-        to_xyz = torch.tensor(_RGB_TO_XYZ, dtype=torch.float64) / torch.tensor(_WHITE, dtype=torch.float64)[:, None]
-        return to_xyz.to(device, dtype), torch.linalg.inv(to_xyz).to(device, dtype)
+def mix(matrix: np.ndarray, image: Tensor) -> Tensor:
+    """(K, 3) times (..., 3, H, W), one product after the other: TF32 and autocast round those of a matrix product.
 
-
-def _mix(matrix: Tensor, image: Tensor) -> Tensor:
-    return torch.einsum("ij,...jhw->...ihw", matrix, image)
+    The numbers travel with the kernels; a tensor made of them at each call would have the host wait for the device.
+    """
+    x, y, z = image.unbind(-3)
+    rows = matrix.tolist()
+    return torch.stack([torch.add(torch.add(a * x, y, alpha=b), z, alpha=c) for a, b, c in rows], dim=-3)
 
 
 def _linear(rgb: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
         (..., 3, H, W) L*, a*, b*; float32 for uint8 input, else the dtype of ``rgb``.
     """
     linear = _linear(rgb.float() / 255 if rgb.dtype == torch.uint8 else rgb)
-    xyz = _mix(_matrices(linear.device, linear.dtype)[0], linear)
+    xyz = mix(_FORTH, linear)
     # The clamp keeps the gradient of the unused branch finite at black.
     f = torch.where(xyz > _EPSILON, xyz.clamp(min=_EPSILON) ** (1 / 3), _KAPPA * xyz + 16 / 116)
     x, y, z = f.unbind(-3)
@@ -76,7 +76,7 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
     lightness, a, b = lab.unbind(-3)
     y = (lightness + 16) / 116
     f = torch.stack((y + a / 500, y, (y - b / 200).clamp(min=0)), dim=-3)
-    linear = _mix(_matrices(lab.device, lab.dtype)[1], _cubed(f))
+    linear = mix(_BACK, _cubed(f))
     return _encoded(linear).clamp(0, 1)
 
 

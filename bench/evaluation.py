@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,9 +48,9 @@ from bench.runs import (
     folder_of,
 )
 from bench.settings import Settings, check_abilities
+from bench.stopping import Interrupted, StopRequest
 from bench.summary import row_table, summarise
 from bench.testcases import Batch, TestCases, default_workers, loader
-from bench.training.stopping import StopRequest
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -69,6 +69,7 @@ def evaluate(
     store: Path | str = RUNS,
     settings: Settings | None = None,
     on_progress: Progress | None = None,
+    stop: StopRequest | None = None,
 ) -> Run:
     """Measure one model on one dataset and write the Run.
 
@@ -82,12 +83,14 @@ def evaluate(
         store: folder that keeps the Runs.
         settings: how to measure.
         on_progress: told after every batch.
+        stop: of whoever watches for signals already; None = watch for SIGTERM and Ctrl-C here.
 
     Returns:
         The Run, as written to the store (in every process).
 
     Raises:
         BenchError: anything the user can mend, in a sentence.
+        Interrupted: somebody asked to stop, and what was measured is saved.
     """
     settings = settings or Settings()
     fabric = connect(device, settings.precision)
@@ -105,7 +108,7 @@ def evaluate(
     if fabric.broadcast(settings.resume and job.store.load(job.folder) is not None):
         return job.result()
     with job.lock():
-        return job.run(on_progress)
+        return job.run(on_progress, stop)
 
 
 class _Job:
@@ -178,7 +181,7 @@ class _Job:
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:10]
 
-    def run(self, on_progress: Progress | None) -> Run:
+    def run(self, on_progress: Progress | None, stop: StopRequest | None) -> Run:
         """Measure what is missing, merge, write."""
         if self.fabric.is_global_zero and not (self.settings.resume and self._parts_suffice()):
             self.parts.clear()
@@ -192,8 +195,12 @@ class _Job:
         done = self.parts.done()
         self.fabric.barrier()  # nobody writes a part before everybody has read what is done
         missing = [i for i in range(len(self.dataset)) if i not in done]
-        self._stream(missing[self.fabric.global_rank :: self.fabric.world_size], len(done), on_progress)
-        self.fabric.barrier()
+        mine = missing[self.fabric.global_rank :: self.fabric.world_size]
+        with nullcontext(stop) if stop is not None else StopRequest() as asked:
+            cut = self._stream(mine, len(done), on_progress, asked)
+        # Signals need not reach all processes, and the others would wait for those that left.
+        if self.fabric.all_reduce(torch.tensor(float(cut)), reduce_op="max"):
+            raise Interrupted
         if self.fabric.is_global_zero:
             self._finish()
         self.fabric.barrier()
@@ -232,26 +239,25 @@ class _Job:
         needed = {type(m).__name__: set(m.state_tensors()) for m in self.metrics if isinstance(m, DistributionMetric)}
         return all(needed[name] <= set(states) for p in self.parts.load() for name, states in p.states.items())
 
-    def _stream(self, indices: Sequence[int], before: int, on_progress: Progress | None) -> None:
-        """Measure photographs until the last, or until a signal asks to stop; either way nothing measured is lost."""
+    def _stream(self, indices: Sequence[int], before: int, on_progress: Progress | None, stop: StopRequest) -> bool:
+        """Measure and save photographs until the last, or until somebody asks to stop; then True."""
         settings, device, world = self.settings, self.fabric.device, self.fabric.world_size
         workers = default_workers(len(indices)) if settings.workers is None else settings.workers
         cases = TestCases(self.dataset, self.preprocessing, indices, self.predictions)
         recorder = Recorder(self.metrics, self.parts, world)
         saved = time.monotonic()
         reset_peak_memory(device)
-        with StopRequest() as stop:
-            for batch in loader(cases, settings.batch_size, workers, pin=device.type == "cuda"):
-                self._measure(batch, recorder)
-                if time.monotonic() - saved > settings.checkpoint_seconds:
-                    recorder.save()
-                    saved = time.monotonic()
-                if on_progress is not None:
-                    on_progress(min(before + recorder.images * world, len(self.dataset)), len(self.dataset))
-                if stop.requested:
-                    recorder.save()
-                    raise KeyboardInterrupt
+        for batch in loader(cases, settings.batch_size, workers, pin=device.type == "cuda"):
+            self._measure(batch, recorder)
+            if time.monotonic() - saved > settings.checkpoint_seconds:
+                recorder.save()
+                saved = time.monotonic()
+            if on_progress is not None:
+                on_progress(min(before + recorder.images * world, len(self.dataset)), len(self.dataset))
+            if stop.requested:
+                break
         recorder.save()
+        return stop.requested
 
     @torch.inference_mode()
     def _measure(self, batch: Batch, recorder: Recorder) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.text import Text
 
 from bench.datasets import Dataset, open_dataset
-from bench.errors import ConfigError, UnknownNameError, WeightsError
+from bench.errors import BenchError, ConfigError, UnknownNameError, WeightsError
 from bench.loading import check_weights
 from bench.predictions import Predictions
 from bench.protocol import Protocol, load_protocol
@@ -46,6 +46,7 @@ class Plan:
         protocol: for all of them.
         weights: a path, a name on the card, ``"random"`` or None (the card's default).
         sampling: ``steps`` and ``sampler`` of stochastic models, where the user named them.
+        options: of the constructors of all models.
     """
 
     models: Sequence[str]
@@ -55,6 +56,7 @@ class Plan:
     predictions: Predictions | None = None
     sampling: dict[str, Any] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 def make_plan(
@@ -100,6 +102,10 @@ def make_plan(
     return Plan(chosen, opened, load_protocol(protocol), weights, predictions, sampling or {}, left_out)
 
 
+OnError = Callable[[str, Dataset, BenchError], None]
+"""Called with (model, dataset, why it was not measured)."""
+
+
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:.1f} img/s" if task.speed else "", style="cyan")
@@ -111,6 +117,7 @@ def measure(
     device: str | None = None,
     store: Path = RUNS,
     quiet: bool = False,
+    on_error: OnError | None = None,
     **how: object,
 ) -> Iterator[Run]:
     """Measure the plan, model by model; yields each Run as soon as it is written.
@@ -119,10 +126,10 @@ def measure(
         console: for the progress bar (standard error, so that ``--json`` stays clean).
         device, store: see ``bench.evaluate``.
         quiet: no progress bar (processes other than the first).
+        on_error: told of what cannot be measured, and the rest is; None = the first error ends it.
         how: fields of ``bench.evaluation.Settings``.
     """
     from bench.evaluation import Settings, evaluate
-    from bench.loading import load_model
 
     begun = datetime.now(UTC)
     settings = Settings(**how)  # type: ignore[arg-type]
@@ -137,31 +144,41 @@ def measure(
     with Progress(*columns, console=console, disable=quiet) as progress:
         subjects: list[str | Predictions] = [*plan.models, *([plan.predictions] if plan.predictions else [])]
         for subject in subjects:
-            model: Colorizer | Predictions
-            if isinstance(subject, Predictions):
-                name, model = subject.title, subject
-            else:
-                options = plan.sampling if card_of(subject).stochastic else {}
-                # On the CPU at first: evaluate moves it to the device of its process.
-                name, model = (
-                    subject,
-                    load_model(subject, plan.weights, device="cpu", **options),
-                )  # each process then moves it to its own device
+            name = subject if isinstance(subject, str) else subject.title
+            model: Colorizer | Predictions | None = None
             for dataset in plan.datasets:
                 task = progress.add_task(escape(f"{name} on {dataset.name}"), total=len(dataset))
-                run = evaluate(
-                    model,
-                    dataset,
-                    plan.protocol,
-                    device=device,
-                    store=store,
-                    settings=settings,
-                    on_progress=lambda done, total, task=task: progress.update(task, completed=done, total=total),  # type: ignore[misc]
-                )
+                try:
+                    if model is None:
+                        model = _loaded(plan, subject)
+                    run = evaluate(
+                        model,
+                        dataset,
+                        plan.protocol,
+                        device=device,
+                        store=store,
+                        settings=settings,
+                        on_progress=lambda done, total, task=task: progress.update(task, completed=done, total=total),  # type: ignore[misc]
+                    )
+                except BenchError as error:
+                    if on_error is None:
+                        raise
+                    progress.remove_task(task)
+                    on_error(name, dataset, error)
+                    continue
                 progress.update(task, completed=len(dataset))
                 if run.environment.start < begun:
                     when = f"{run.environment.start:%Y-%m-%d %H:%M}"
-                    note = f"{name} on {dataset.name} was measured {when} UTC; --no-resume measures it again."
+                    note = f"{name} on {dataset.name} was measured {when} UTC; bench run --no-resume measures it again."
                     progress.console.print(f"[dim]{escape(note)}[/dim]")
                 yield run
-            del model
+
+
+def _loaded(plan: Plan, subject: str | Predictions) -> Colorizer | Predictions:
+    """What ``evaluate`` takes. A network lies on the CPU at first: each process then moves it to its own device."""
+    if not isinstance(subject, str):
+        return subject
+    from bench.loading import load_model
+
+    sampling = plan.sampling if card_of(subject).stochastic else {}
+    return load_model(subject, plan.weights, device="cpu", **plan.options, **sampling)

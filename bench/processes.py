@@ -32,20 +32,35 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
     return torch.device(wanted)
 
 
+def pick_precision(wanted: Precision | Literal["auto"], device: torch.device) -> Precision:
+    """``wanted``, or what ``auto`` means on ``device``: bf16 where the hardware has it, else fp32.
+
+    GPUs before Ampere emulate bf16, which is slower than fp32; and fp16 needs its loss scaled: nobody gets it unasked.
+    """
+    if wanted != "auto":
+        return wanted
+    native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16" if native else "fp32"
+
+
 def connect(device: str | None = None, precision: Precision = "fp32") -> Fabric:
     """Join the processes of this run (those torchrun or Slurm started; else this one alone).
 
-    TF32 is switched off: its rounding changes with the batch, and so would the numbers.
+    TF32 is switched off: its rounding changes with the batch, and so would the numbers. So is the choice of cuDNN's
+    algorithms by trial, which may end differently each time. (Training sets both as its configuration says.)
 
     Raises:
-        ConfigError: the device is not there.
+        ConfigError: the device is not there, or cannot compute in ``precision``.
     """
     wanted = pick_device(device)
+    if precision == "fp16" and wanted.type == "cpu":  # Fabric would take bf16 and say nothing
+        raise ConfigError("a CPU does not compute in fp16. Choose fp32 or bf16, or another --device.")
     from lightning_fabric import Fabric
     from lightning_fabric.plugins.environments import LightningEnvironment
 
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
     nodes, local = _world()
     fabric = Fabric(
         accelerator=wanted.type,

@@ -17,6 +17,7 @@ from bench.datasets import Dataset
 from bench.errors import ImageError
 from bench.images import read_photo
 from bench.protocol import Preprocessing
+from bench.stopping import ignore_stop_signals
 
 
 @dataclass(frozen=True)
@@ -104,4 +105,5 @@ def loader(cases: TestCases, batch_size: int, workers: int, pin: bool) -> DataLo
         collate_fn=collate,
         pin_memory=pin,
         prefetch_factor=4 if workers else None,
+        worker_init_fn=ignore_stop_signals,
     )

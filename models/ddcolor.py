@@ -23,6 +23,7 @@ from torch.nn.utils import remove_spectral_norm, spectral_norm
 
 from bench.color import gray_rgb
 from bench.colorizer import Colorizer, Generator, Hints
+from bench.errors import BenchError
 from bench.registry import ModelCard, Weights
 
 CARDS = (
@@ -380,6 +381,25 @@ class DDColor(Colorizer):
         subpixels = last.expand(maps[4]).unflatten(1, (-1, last.scale**2))  # (B, width / 2, 16, H / 4, W / 4)
         chroma = last.unfold(torch.einsum("bkc,bcshw->bkshw", mixture, subpixels).flatten(1, 2))
         return chroma + F.conv2d(rgb, weight[:, -3:, None, None], self.refine.bias)
+
+    def query_maps(self, lightness: Tensor) -> tuple[Tensor, Tensor]:
+        """What each colour query does, as the paper forms it: one map each, and how ``refine`` mixes them into chroma.
+
+        Args:
+            lightness: (B, 1, H, W) L*, as for ``forward``.
+
+        Returns:
+            (B, queries, H, W) dot products of colour and pixel embeddings, and (2, queries) weights of a* and b*.
+            Their mixture, plus a 1x1 convolution of the input, is the chroma that ``forward`` predicts.
+
+        Raises:
+            BenchError: the network has no colour decoder.
+        """
+        if self.color_decoder is None:
+            raise BenchError("this DDColor has no colour decoder (color_decoder=False), so it has no queries.")
+        maps = self.pixel_decoder(self.encoder((gray_rgb(lightness) - self.mean) / self.std))
+        pixels = self.pixel_decoder.last(maps[4])
+        return torch.einsum("bqc,bchw->bqhw", self.color_decoder(maps), pixels), self._refine_weight()[:, :-3]
 
     def _refine_weight(self) -> Tensor:
         """(2, queries + 3): ``refine`` is never called, so its spectral norm is brought up to date here."""

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import timm
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -24,7 +25,7 @@ from bench.training.augment import saturate
 from bench.training.config import OptimizerConfig, Strict
 from bench.training.discriminators import SpectralDiscriminator
 from bench.training.losses import PerceptualLoss, adversarial, colourfulness
-from bench.training.recipe import Batch, Phase, Recipe, frozen, weighted
+from bench.training.recipe import Batch, Phase, Recipe, Weight, frozen, weighted
 from bench.training.schedules import make_optimizer
 from models.ddcolor import DDColor, Encoder, from_official
 
@@ -34,10 +35,10 @@ _UNUSED = ("head.", "norm_pre.")
 class DDColorLosses(Strict):
     """Weights of the terms; 0 leaves a term out."""
 
-    pixel: float = 0.1
-    perceptual: float = 5.0
-    adversarial: float = 1.0
-    colourfulness: float = 0.5
+    pixel: Weight = 0.1
+    perceptual: Weight = 5.0
+    adversarial: Weight = 1.0
+    colourfulness: Weight = 0.5
 
 
 class DDColorOptions(Strict):
@@ -45,23 +46,25 @@ class DDColorOptions(Strict):
 
     Args:
         losses: weights of the terms.
-        colourfulness: ``code``: 1 - cf of RGB in [0, 1], summed over the images of one GPU, of which there were
-            ``colourfulness_batch``; ``paper``: 1 - cf / 100 of RGB in 0..255, mean.
+        colourfulness: ``code``: 1 - cf of RGB in [0, 1] with absolute opponents, summed over the images of one GPU, of
+            which there were ``colourfulness_batch``; ``paper``: 1 - cf / 100 of RGB in 0..255 with signed opponents, as
+            Hasler and Suesstrunk defined it, the mean over the batch.
         colourfulness_batch: images per GPU of the official training.
         color_enhance: saturation of the originals that the perceptual and the adversarial loss compare with; the paper
             does not mention it, the code has 1.2.
-        encoder: where the encoder starts: a file (timm's, or Meta's convnext_*_22k_224.pth), ``hub`` for timm's own
-            ImageNet weights, or ``random``.
+        encoder: where the encoder starts: a file (timm's, or Meta's convnext_*_22k_224.pth); ``hub``: what timm offers
+            under the tag ``fb_in22k``, Meta's file again, or for a backbone that has none, under timm's default tag; or
+            ``random``.
         discriminator_width: channels of its first layer.
         generator, discriminator: optimisers.
     """
 
     losses: DDColorLosses = DDColorLosses()
     colourfulness: Literal["code", "paper"] = "code"
-    colourfulness_batch: int = 4
-    color_enhance: float = 1.2
+    colourfulness_batch: int = Field(default=4, ge=1)
+    color_enhance: float = Field(default=1.2, ge=0, le=10)
     encoder: str = "random"
-    discriminator_width: int = 64
+    discriminator_width: int = Field(default=64, ge=4, le=1024)  # self-attention has an eighth of twice as many
     generator: OptimizerConfig = OptimizerConfig(kind="adamw", lr=1e-4, betas=(0.9, 0.99), weight_decay=0.01)
     discriminator: OptimizerConfig = OptimizerConfig(kind="adam", lr=1e-4, betas=(0.9, 0.99))
 
@@ -70,10 +73,11 @@ class DDColorRecipe(Recipe[DDColor, DDColorOptions]):
     """One update of the generator, then one of the discriminator."""
 
     options_type = DDColorOptions
+    without_files = ("losses.perceptual=0", "encoder=random")
 
     def __init__(self, model: DDColor, options: DDColorOptions) -> None:
         super().__init__(model, options)
-        load_encoder(model.encoder, options.encoder)
+        self.notes += load_encoder(model.encoder, options.encoder)
         self.discriminator: SpectralDiscriminator | None = None
         self.perceptual: PerceptualLoss | None = None
         if options.losses.adversarial:
@@ -119,27 +123,37 @@ class DDColorRecipe(Recipe[DDColor, DDColorOptions]):
             return adversarial(self.discriminator(fake), real=True)
 
     def _dullness(self, fake: Tensor) -> Tensor:
-        cf = colourfulness(fake).mean()
         if self.options.colourfulness == "paper":
-            return 1 - cf * 255 / 100
-        return self.options.colourfulness_batch * (1 - cf)
+            return 1 - 255 / 100 * colourfulness(fake, signed=True).mean()
+        return self.options.colourfulness_batch * (1 - colourfulness(fake).mean())
 
 
 RECIPE = DDColorRecipe
 
 
-def load_encoder(encoder: Encoder, origin: str) -> None:
+def hub_name(encoder: Encoder) -> str:
+    """``<backbone>.<tag>`` of the weights that ``encoder: hub`` stands for; ImageNet-22k where there are such."""
+    config: Any = encoder.body.pretrained_cfg
+    architecture = config["architecture"]
+    wanted = f"{architecture}.fb_in22k"  # timm's defaults were tuned on ImageNet-1k afterwards
+    return wanted if timm.is_model_pretrained(wanted) else f"{architecture}.{config['tag']}".removesuffix(".")
+
+
+def load_encoder(encoder: Encoder, origin: str) -> list[str]:
     """Start a DDColor encoder from a classifier; its added norms keep their untrained weights.
 
     Args:
         encoder: a timm backbone.
         origin: see ``DDColorOptions.encoder``.
 
+    Returns:
+        Notes for the user: which weights were taken.
+
     Raises:
         WeightsError: the weights cannot be had, or do not fit.
     """
     if origin == "random":
-        return
+        return []
     state = _from_hub(encoder) if origin == "hub" else _from_file(Path(origin).expanduser())
     problems = state_problems(encoder.body.state_dict(), state)
     if problems:
@@ -148,6 +162,7 @@ def load_encoder(encoder: Encoder, origin: str) -> None:
             "Expected an ImageNet classifier with the backbone of this model."
         )
     encoder.body.load_state_dict(state)
+    return [f"the encoder starts from {f'{hub_name(encoder)} of timm' if origin == 'hub' else origin}"]
 
 
 def _from_file(path: Path) -> dict[str, Tensor]:
@@ -166,8 +181,7 @@ def _from_file(path: Path) -> dict[str, Tensor]:
 
 
 def _from_hub(encoder: Encoder) -> dict[str, Tensor]:
-    config: Any = encoder.body.pretrained_cfg
-    name = config["architecture"]
+    name = hub_name(encoder)
     try:
         return timm.create_model(name, features_only=True, pretrained=True).state_dict()
     except Exception as error:  # the hub client raises whatever the network does

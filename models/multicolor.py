@@ -14,18 +14,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from bench.color import gray_rgb, join, rgb_to_lab
+from bench.color import gray_rgb, join, mix, rgb_to_lab
 from bench.colorizer import Colorizer, Generator, Hints
 from bench.registry import ModelCard
 from bench.training.config import OptimizerConfig, Strict
 from bench.training.discriminators import PatchDiscriminator
 from bench.training.losses import PerceptualLoss, adversarial, colourfulness
-from bench.training.recipe import Batch, Phase, Recipe, frozen, weighted
+from bench.training.recipe import Batch, Phase, Recipe, Weight, frozen, weighted
 from bench.training.schedules import make_optimizer
 from models.ddcolor import IMAGENET_MEAN, IMAGENET_STD, ColorDecoder, Encoder, PixelDecoder, Shuffle, fold_spectral_norm
 
@@ -62,10 +64,8 @@ CARDS = (
 
 SPACES = ("lab", "hsv", "yuv")
 # U and V of analogue YUV (BT.601), each divided by the largest value it can have.
-_YUV_CHROMA = (
-    (-0.14714119 / 0.436, -0.28886916 / 0.436, 0.43601035 / 0.436),
-    (0.61497538 / 0.615, -0.51496512 / 0.615, -0.10001026 / 0.615),
-)
+_YUV_CHROMA = np.array([[-0.14714119, -0.28886916, 0.43601035], [0.61497538, -0.51496512, -0.10001026]])
+_YUV_CHROMA /= np.array([[0.436], [0.615]])
 
 
 def color_channels(rgb: Tensor) -> dict[str, Tensor]:
@@ -88,7 +88,7 @@ def color_channels(rgb: Tensor) -> dict[str, Tensor]:
     return {
         "lab": rgb_to_lab(rgb)[:, 1:] / 128,
         "hsv": torch.stack((hue, saturation), dim=1),
-        "yuv": torch.einsum("kc,bchw->bkhw", rgb.new_tensor(_YUV_CHROMA), rgb),
+        "yuv": mix(_YUV_CHROMA, rgb),
     }
 
 
@@ -239,13 +239,13 @@ class MultiColorLosses(Strict):
     look at the final picture.
     """
 
-    lab: float = 0.1
-    hsv: float = 10.0
-    yuv: float = 10.0
-    output: float = 0.1
-    perceptual: float = 5.0
-    adversarial: float = 1.0
-    colourfulness: float = 0.5
+    lab: Weight = 0.1
+    hsv: Weight = 10.0
+    yuv: Weight = 10.0
+    output: Weight = 0.1
+    perceptual: Weight = 5.0
+    adversarial: Weight = 1.0
+    colourfulness: Weight = 0.5
 
 
 class MultiColorOptions(Strict):
@@ -260,8 +260,8 @@ class MultiColorOptions(Strict):
     """
 
     losses: MultiColorLosses = MultiColorLosses()
-    real_label: float = 0.9
-    discriminator_width: int = 64
+    real_label: float = Field(default=0.9, gt=0, le=1)
+    discriminator_width: int = Field(default=64, ge=1, le=1024)
     encoder: str = "random"
     generator: OptimizerConfig = OptimizerConfig(kind="adamw", lr=1e-4, betas=(0.9, 0.999), weight_decay=0.01)
     discriminator: OptimizerConfig = OptimizerConfig(kind="adamw", lr=1e-4, betas=(0.9, 0.999), weight_decay=0.01)
@@ -272,13 +272,14 @@ class MultiColorRecipe(Recipe[MultiColor, MultiColorOptions]):
 
     options_type = MultiColorOptions
     entries = ("predictions",)
+    without_files = ("losses.perceptual=0", "encoder=random")
 
     def __init__(self, model: MultiColor, options: MultiColorOptions) -> None:
         super().__init__(model, options)
         if options.encoder != "random":
             from models.ddcolor_recipe import load_encoder
 
-            load_encoder(model.encoder, options.encoder)
+            self.notes += load_encoder(model.encoder, options.encoder)
         self.discriminator = PatchDiscriminator(width=options.discriminator_width)
         if options.losses.adversarial:
             self.networks["discriminator"] = self.discriminator

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import time
 import tracemalloc
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from bench.statistics import bootstrap_means, interval
+from bench.statistics import bootstrap_means, holm, interval, signed_rank
 
 
 def test_intervals_agree_with_scipy() -> None:
@@ -67,3 +68,75 @@ def test_a_large_run_is_quick_and_small() -> None:
     assert means.shape == (1000, 12)
     assert seconds < 20
     assert peak < 20e6
+
+
+def test_the_signed_rank_test_counts_every_flip_of_signs() -> None:
+    differences = np.array([0.9, -0.2, 1.4, 0.5, -0.7, 2.2, 0.3, 1.1])
+    ranks = np.abs(differences).argsort().argsort() + 1
+    signs = np.array(list(itertools.product((-1, 1), repeat=8)))
+    sums, observed = (signs * ranks).sum(1), (np.sign(differences) * ranks).sum()
+    found = signed_rank(differences)
+    assert found.p == pytest.approx((np.abs(sums) >= abs(observed)).mean(), abs=1e-12)
+    assert found.effect == pytest.approx(observed / ranks.sum())
+
+
+def test_the_effect_is_the_surplus_of_positive_walsh_averages() -> None:
+    """Without ties the rank-biserial correlation is the share of positive means of pairs, less that of negative."""
+    differences = np.random.default_rng(3).normal(0.3, 1, 40)
+    pairs = [(differences[i] + differences[j]) / 2 for i in range(40) for j in range(i, 40)]
+    assert signed_rank(differences).effect == pytest.approx(np.sign(pairs).mean())
+
+
+@pytest.mark.parametrize(
+    ("differences", "effect"),
+    [([1, 2, -3, 4], 0.4), ([2, -2, 2, 0], 1 / 3), ([-1, -5, 0, 0], -1), ([3, -3], 0)],
+)
+def test_the_effect_by_hand(differences: list[float], effect: float) -> None:
+    assert signed_rank(np.array(differences)).effect == pytest.approx(effect)
+
+
+def test_zeros_are_left_out_and_ties_share_their_rank() -> None:
+    differences = np.random.default_rng(0).integers(-4, 6, 60).astype(float)
+    assert (differences == 0).any()
+    expected = scipy.stats.wilcoxon(differences, zero_method="wilcox", correction=True, method="asymptotic")
+    assert signed_rank(differences).p == pytest.approx(expected.pvalue)
+    assert signed_rank(differences) == signed_rank(differences[differences != 0])
+    flipped = signed_rank(-differences)
+    assert (flipped.p, flipped.effect) == (
+        pytest.approx(signed_rank(differences).p),
+        pytest.approx(-signed_rank(differences).effect),
+    )
+
+
+def test_too_few_differences_are_not_tested_and_it_says_so() -> None:
+    few = signed_rank(np.array([1.0, 2, 3, 4, 5, 0, 0]))
+    assert few.p is None
+    assert few.effect == 1
+    assert "5 photographs that differ are too few" in str(few.reason)
+    enough = signed_rank(np.arange(1.0, 7))
+    assert enough.p == 2 / 2**6
+    assert enough.reason is None
+    equal = signed_rank(np.zeros(30))
+    assert (equal.p, equal.effect) == (None, None)
+    assert "equal" in str(equal.reason)
+
+
+@pytest.mark.parametrize("differences", [np.ones((2, 2)), np.array([1.0, np.nan])])
+def test_what_cannot_be_ranked_is_refused(differences: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        signed_rank(differences)
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.7]) == [1, 1]
+    assert holm([0.2]) == [0.2]
+    assert holm([]) == []
+
+
+def test_holm_is_the_closure_of_bonferroni() -> None:
+    """A hypothesis falls when every set of hypotheses that holds it falls by Bonferroni."""
+    p = np.random.default_rng(5).uniform(0, 0.2, 6)
+    sets = [s for size in range(1, 7) for s in itertools.combinations(range(6), size)]
+    expected = [max(min(1, len(s) * p[list(s)].min()) for s in sets if i in s) for i in range(6)]
+    assert holm(p.tolist()) == pytest.approx(expected)

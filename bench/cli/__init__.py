@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bench.cli import catalogue, measuring, plots, training
+from bench.cli import catalogue, compare, demo, measuring, plots, report, suites, tables, training
 from bench.errors import BenchError
 
 
@@ -31,11 +31,17 @@ for _verb in (
     measuring.colorize,
     training.train,
     training.export,
+    suites.ablate,
+    suites.suite,
     catalogue.models,
     catalogue.datasets,
     catalogue.weights,
     catalogue.doctor,
+    compare.compare,
+    demo.demo,
+    tables.table,
     plots.plot,
+    report.report,
     measuring.speed,
 ):
     main.add_command(_verb)

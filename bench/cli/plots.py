@@ -1,29 +1,179 @@
-"""Verbs that draw Runs."""
+"""Verbs that draw: Runs, trainings, the colour queries of a network."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import EXISTING, PATH
+from bench.cli.options import EXISTING, PATH, GroupedCommand, given, option, split_commas
+from bench.errors import BenchError
+from bench.plots import FROM_RUNS, KINDS, draw
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bench.runs import Run, Store
+
+PLOTS = Path("results/plots")
+COUNT = click.IntRange(min=1)
+_NAMES: dict[str, Any] = {"multiple": True, "callback": split_commas, "metavar": "NAME[,NAME...]"}
+Decorator = Callable[[Any], Any]
+
+_RUNS: tuple[Decorator, ...] = (
+    option(
+        "--runs", type=PATH, default=Path("results/runs"), show_default=True, heading="What", help="Folder of Runs."
+    ),
+    option("--models", "-m", **_NAMES, heading="What", help="Models, or patterns as '*-mini', in order; default: all."),
+    option("--datasets", "-d", **_NAMES, heading="What", help="Datasets, as coco or imagenet/val5k; default: all."),
+    option("--protocol", "protocols", **_NAMES, heading="What", help="Protocols: names or hashes; default: all."),
+)
+_METRICS = option("--metrics", **_NAMES, heading="How", help="Numbers to draw; default: the common ones.")
+_OPTIONS: dict[str, tuple[Decorator, ...]] = {
+    "grid": (
+        option("--photos", **_NAMES, heading="How", help="Photographs by name, or patterns."),
+        option("--random", type=COUNT, metavar="N", heading="How", help="N photographs at random."),
+        option("--seed", type=int, default=0, show_default=True, heading="How", help="Of --random."),
+        option("--differ", type=COUNT, metavar="N", heading="How", help="N on which models differ most; default: 4."),
+    ),
+    "fid-cf": (option("--quality", heading="How", help="Number against cf; default: fid, else fcd."),),
+    "bars": (_METRICS,),
+    "distributions": (_METRICS,),
+    "pareto": (option("--metric", default="psnr", show_default=True, heading="How", help="Number against images/s."),),
+    "hints": (
+        option(
+            "--published",
+            type=EXISTING,
+            heading="How",
+            help="CSV of a published curve, e.g. results/published/siggraph17_hints.csv.",
+        ),
+    ),
+    "reproduction": (option("--paper", default="ddcolor", show_default=True, heading="How", help="Whose numbers."),),
+}
+
+
+def _out(default: Path) -> Decorator:
+    return option("--out", type=PATH, default=default, show_default=True, heading="Output", help="png, svg or pdf.")
 
 
 @click.group()
 def plot() -> None:
-    """Draw Runs."""
+    """Draw Runs, trainings and colour queries."""
 
 
-@plot.command("hints")
-@click.option("--runs", type=PATH, default=Path("results/runs"), show_default=True, help="Folder of the Runs.")
-@click.option(
-    "--published", type=EXISTING, help="CSV of a published curve, e.g. results/published/siggraph17_hints.csv."
-)
-@click.option("--out", type=PATH, default=Path("psnr_against_hints.png"), show_default=True, help="png, svg or pdf.")
-def plot_hints(runs: Path, published: Path | None, out: Path) -> None:
-    """PSNR against the number of colour hints (runs with --hints)."""
-    from bench.plots.hints import psnr_against_hints
-    from bench.plots.style import save
+def _options(*decorators: Decorator) -> Decorator:
+    """All of them at once; the help page lists them in this order."""
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+def _selected(how: dict[str, Any]) -> tuple[Store, list[Run]]:
+    """The store and the Runs that the shared options choose; takes these out of ``how``."""
     from bench.runs import Store
+    from bench.selection import select
 
-    click.echo(save(psnr_against_hints(list(Store(runs)), published), out))
+    store = Store(how.pop("runs"))
+    return store, select(store, *(how.pop(name) for name in ("models", "datasets", "protocols")))
+
+
+def _add(kind: str) -> None:
+    """``bench plot KIND``, for a kind that needs nothing but Runs."""
+
+    @plot.command(kind, cls=GroupedCommand, help=KINDS[kind].description)
+    @_options(*_RUNS, *_OPTIONS.get(kind, ()), _out(PLOTS / f"{kind}.png"))
+    def verb(out: Path, **how: Any) -> None:
+        from bench.plots.style import save
+
+        store, runs = _selected(how)
+        click.echo(save(draw(kind, store, runs, **given(**how)), out))
+
+
+for _kind in FROM_RUNS:
+    _add(_kind)
+
+
+@plot.command("all", cls=GroupedCommand)
+@_options(*_RUNS)
+@option("--out", type=PATH, default=PLOTS, show_default=True, heading="Output", help="Folder for the plots.")
+@option(
+    "--formats",
+    multiple=True,
+    default=("png",),
+    show_default=True,
+    callback=split_commas,
+    metavar="FORMAT[,FORMAT...]",
+    heading="Output",
+    help="png, svg, pdf.",
+)
+def plot_all(out: Path, formats: list[str], **how: Any) -> None:
+    """Draw all that the Runs allow. What is left out is named, with its reason."""
+    from bench.plots.style import save
+
+    store, runs = _selected(how)
+    for kind in FROM_RUNS:
+        try:
+            figure = draw(kind, store, runs)
+        except BenchError as error:
+            click.echo(f"left out: {kind} – {error}", err=True)
+            continue
+        for suffix in formats:
+            click.echo(save(figure, out / f"{kind}.{suffix}"))
+
+
+@plot.command("queries", cls=GroupedCommand)
+@click.argument("photo", type=PATH)
+@option("--model", "-m", default="ddcolor-mini", show_default=True, heading="What", help="A model with queries.")
+@option("--weights", heading="What", metavar="NAME|PATH|random", help="Weights: a name on the model's card, or a file.")
+@option("--top", type=COUNT, default=8, show_default=True, heading="How", help="How many: those of most effect.")
+@option("--device", heading="Machine", help="cpu, cuda, mps; default: the best there is.")
+@_out(PLOTS / "queries.png")
+def plot_queries(photo: Path, model: str, weights: str | None, top: int, device: str | None, out: Path) -> None:
+    """What the colour queries of DDColor do to PHOTO. Above: where one is active; below: the colour it adds there."""
+    from bench.plots.queries import query_maps
+    from bench.plots.style import save
+
+    photograph, coloured, maps, mixing = _query_arrays(photo, model, weights, device)
+    click.echo(save(query_maps(photograph, coloured, maps, mixing, top, f"{photo.name}, {model}"), out))
+
+
+@plot.command("training", cls=GroupedCommand)
+@click.argument("folders", nargs=-1, required=True, type=PATH, metavar="FOLDER...")
+@_out(PLOTS / "training.png")
+def plot_training(folders: tuple[Path, ...], out: Path) -> None:
+    """Losses, validation and learning rate of trainings. FOLDER: of a training; several are overlaid."""
+    from bench.plots.style import save
+    from bench.plots.training import training_curves
+
+    click.echo(save(training_curves(folders), out))
+
+
+def _query_arrays(photo: Path, model: str, weights: str | None, device: str | None) -> tuple[NDArray[Any], ...]:
+    """(H, W, 3) uint8 RGB photograph and result, (Q, h, w) maps of the queries, (2, Q) how they are mixed."""
+    import numpy as np
+    import torch
+    import torch.nn.functional as F
+
+    from bench.color import rgb_to_lab
+    from bench.colorizer import colorize, grid
+    from bench.images import read_photo, rgb_tensor
+    from bench.loading import load_model
+    from bench.registry import card_of, model_names
+
+    picture = read_photo(photo).convert("RGB")
+    network: Any = load_model(model, weights, device=device)
+    if not hasattr(network, "query_maps"):
+        having = ", ".join(name for name in model_names() if card_of(name).family == "ddcolor")
+        raise BenchError(f"{model} has no colour queries to draw. Models that have: {having}.")
+    with torch.inference_mode():
+        lightness = rgb_to_lab(rgb_tensor(picture)[None].to(next(network.parameters()).device))[:, :1]
+        seen = grid(network, picture.height, picture.width)
+        maps, mixing = network.query_maps(F.interpolate(lightness, seen, mode="bilinear", antialias=True))
+    arrays = (maps[0].float().cpu().numpy(), mixing.float().cpu().numpy())
+    return np.array(picture), np.array(colorize(network, picture).convert("RGB")), *arrays

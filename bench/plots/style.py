@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from bench.errors import BenchError
 
 STYLE: dict[Any, Any] = {
-    "axes.spines.top": False,
+    "axes.labelsize": 8,
     "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 8.5,
+    "figure.labelsize": 8.5,
+    "figure.titlesize": 9,
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same picture on every machine
+    "font.size": 8,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,
     "savefig.bbox": "tight",
     "savefig.dpi": 200,
-    "svg.hashsalt": "colorization-bench",  # the same Runs give the same bytes
     "svg.fonttype": "none",
-    "pdf.fonttype": 42,
+    "svg.hashsalt": "colorization-bench",  # the same Runs give the same bytes
+    "text.parse_math": False,  # names may hold a dollar sign
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
 }
 WIDTH, HEIGHT = 4.2, 3.0  # inches
+PAGE = 7.0  # inches; the widest a figure may want
 FORMATS = (".png", ".svg", ".pdf")
+INK, FAINT = "0.25", "0.6"  # grays of what is no model: lines of reference, notes
+_CHARACTERS = 15  # that fit into an inch of 8 point type
 
 
 @contextmanager
@@ -37,6 +56,42 @@ def palette(n: int) -> list[tuple[float, float, float]]:
     """As many colours as curves: the colour-blind safe ones while they last, else evenly spaced hues."""
     safe = sns.color_palette("colorblind")
     return list(safe[:n] if n <= len(safe) else sns.color_palette("husl", n))
+
+
+def wrapped(text: str, inches: float, points: float = 8.0) -> str:
+    """``text`` broken into lines that fit into a width; never cut."""
+    columns = max(4, int(inches * _CHARACTERS * 8 / points))
+    return "\n".join(textwrap.wrap(text, columns)) or text
+
+
+def plain_log(axis: Axis) -> None:
+    """Scale an axis logarithmically, with a few ticks at round values, written as plain numbers.
+
+    To be called when everything is drawn: the ticks are those of the limits there are then.
+    """
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})  # type: ignore[attr-defined]
+    low, high = axis.get_view_interval()
+    decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
+        ticks = np.outer(decades, steps).ravel()
+        ticks = ticks[(ticks >= low) & (ticks <= high)]
+        if len(ticks) >= 3:
+            break
+    else:
+        ticks = np.asarray(MaxNLocator(4).tick_values(low, high))
+        ticks = ticks[(ticks >= low) & (ticks <= high)]
+    axis.set_major_locator(FixedLocator(ticks.tolist()))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def reference_line(axes: Axes, x: float, text: str) -> None:
+    """A vertical line that is no model, named above the axes."""
+    axes.axvline(x, color=INK, linewidth=1, linestyle="--", zorder=0)
+    axes.annotate(
+        text, (x, 1), xycoords=("data", "axes fraction"), xytext=(0, 1), textcoords="offset points",
+        ha="center", va="bottom", fontsize=6.5, color=INK,
+    )  # fmt: skip
 
 
 def save(figure: Figure, path: Path) -> Path:

@@ -40,6 +40,8 @@ class Cell:
         text: instead of a number.
         marks: what a reader must know.
         reason: why there is no value.
+        ranked: whether it competes for the best of its column; a reference, or what others do not compare with, does
+            not.
     """
 
     value: float | None = None
@@ -49,6 +51,7 @@ class Cell:
     text: str | None = None
     marks: tuple[str, ...] = ()
     reason: str | None = None
+    ranked: bool = True
 
 
 EMPTY = Cell()
@@ -81,6 +84,7 @@ class Sheet:
         columns: in order.
         rows: in order, those of a section together.
         notes: sentences that stand under the table.
+        spread: what the ± of a cell is: half of the distance between its ``low`` and ``high``.
     """
 
     title: str
@@ -89,12 +93,16 @@ class Sheet:
     columns: Sequence[Column]
     rows: Sequence[Row]
     notes: Sequence[str] = ()
+    spread: str = "half of the 95 % interval"
 
-    def ranks(self) -> dict[tuple[int, str], int]:
+    def ranks(self, of: Literal["value", "published"] = "value") -> dict[tuple[int, str], int]:
         """(row, column key) -> 1 for the best of its section and column, 2 for the second; ties share a rank.
 
         Values that print alike are equal. Sections with a single value are not ranked, nor are columns where nothing
         is better or worse.
+
+        Args:
+            of: the numbers that are compared: the measured ones (of cells that compete), or the published ones.
         """
         found: dict[tuple[int, str], int] = {}
         for column in self.columns:
@@ -102,11 +110,18 @@ class Sheet:
                 continue
             for section in dict.fromkeys(row.section for row in self.rows):
                 values = {
-                    i: round(cell.value, column.decimals)
+                    i: round(number, column.decimals)
                     for i, row in enumerate(self.rows)
-                    if row.section == section and (cell := row.cells.get(column.key, EMPTY)).value is not None
+                    if row.section == section
+                    and (number := _competing(row.cells.get(column.key, EMPTY), of)) is not None
                 }
                 best = sorted(set(values.values()), reverse=column.better == "higher")[:2]
                 if len(values) > 1:
                     found |= {(i, column.key): best.index(v) + 1 for i, v in values.items() if v in best}
         return found
+
+
+def _competing(cell: Cell, of: Literal["value", "published"]) -> float | None:
+    if of == "published":
+        return cell.published
+    return cell.value if cell.ranked else None

@@ -1,90 +1,67 @@
-"""Runs as a table to read in the terminal."""
+"""Tables and plans to read in the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
-from bench.matrix import Plan
-from bench.metrics import NUMBERS
-from bench.runs import Estimate, Run
+from bench.console import PIPED_WIDTH
+from bench.runs import Run
+from bench.tables.layout import Field, Layout, Line, lay_out, superscript
+from bench.tables.results import results_sheets
+from bench.tables.sheet import Sheet
 
-ARROWS = {"higher": "↑", "lower": "↓", "target": "", "none": ""}
+if TYPE_CHECKING:
+    from bench.matrix import Plan
 
-
-def cell(estimate: Estimate | None, decimals: int) -> str:
-    """A value with half its interval, or a dash where nothing was measured."""
-    if estimate is None or estimate.value is None:
-        return "[dim]–[/dim]"
-    text = f"{estimate.value:.{decimals}f}"
-    if estimate.low is not None and estimate.high is not None:
-        text += f" [dim]±{(estimate.high - estimate.low) / 2:.{decimals}f}[/dim]"
-    return text
+_GAP = 2  # characters between two columns
+_INDENT = "  "
+_RANKS = {0: "", 1: "bold", 2: "underline"}
 
 
-def marks(run: Run) -> str:
-    """What a reader must know beside the numbers."""
-    notes = []
-    if not run.complete:
-        notes.append("incomplete")
-    if run.model.source == "random":
-        notes.append("random weights")
-    if run.model.source == "predictions":
-        notes.append(run.model.weights)
-    if run.hints:
-        notes.append(f"{run.hints} hints")
-    if run.environment.precision != "fp32":
-        notes.append(run.environment.precision)
-    return f" [red]({', '.join(notes)})[/red]" if notes else ""
+def print_sheet(sheet: Sheet, console: Console, intervals: bool = True) -> None:
+    """Print a table; one that is wider than the console is continued below, under the same rows.
+
+    Args:
+        intervals: whether numbers are followed by half of their interval.
+    """
+    layout = lay_out(sheet, intervals)
+    console.print(Text(layout.title, style="bold"))
+    for i, table in enumerate(_tables(layout, console.width)):
+        console.print(*([""] if i else []), table, sep="\n")
+    legend = "; ".join(f"{superscript(letters)} {mark}" for letters, mark in layout.legend)
+    for note in (legend, *layout.notes, "best in bold, second underlined" if layout.ranked else ""):
+        if note:
+            console.print(Text(note, style="dim"))
 
 
-def results_table(runs: Sequence[Run]) -> Table:
-    """One row per Run; a column per number that was measured in any of them."""
-    names = [n for n in NUMBERS if any(n in r.metrics and r.metrics[n].value is not None for r in runs)]
-    table = Table(title=None, header_style="bold", box=None, pad_edge=False)
-    table.add_column("dataset")
-    table.add_column("model")
-    table.add_column("n", justify="right")
-    for name in names:
-        table.add_column(f"{NUMBERS[name].label}{ARROWS[NUMBERS[name].better]}", justify="right", no_wrap=True)
-    table.add_column("img/s", justify="right")
-    previous = None
-    for run in runs:
-        dataset = f"{run.dataset.name}/{run.dataset.split}"
-        table.add_row(
-            "" if dataset == previous else escape(dataset),
-            escape(run.model.name) + marks(run),
-            f"{run.dataset.n}/{run.dataset.expected}" if not run.dataset.complete else str(run.dataset.n),
-            *(cell(run.metrics.get(n), NUMBERS[n].decimals) for n in names),
-            "–" if run.speed.images_per_second is None else f"{run.speed.images_per_second:.1f}",
-        )
-        previous = dataset
-    return table
+def print_sheets(sheets: Sequence[Sheet], console: Console, intervals: bool = True) -> None:
+    """Several tables, with an empty line between them."""
+    for i, sheet in enumerate(sheets):
+        if i:
+            console.print()
+        print_sheet(sheet, console, intervals)
+
+
+def sheets_as_text(sheets: Sequence[Sheet], intervals: bool = True) -> str:
+    """What ``print_sheets`` prints to a file, without colours."""
+    file = io.StringIO()
+    print_sheets(sheets, Console(file=file, width=PIPED_WIDTH, highlight=False, force_terminal=False), intervals)
+    return file.getvalue()
 
 
 def print_results(runs: Sequence[Run], console: Console) -> None:
-    """The table, then why numbers are missing and which photographs failed."""
-    datasets = list(dict.fromkeys(run.dataset.name for run in runs))
-    console.print(results_table(sorted(runs, key=lambda run: datasets.index(run.dataset.name))))
-    reasons: dict[str, list[str]] = {}
-    for run in runs:
-        for name, estimate in run.metrics.items():
-            if estimate.value is None and estimate.reason and name not in reasons.setdefault(estimate.reason, []):
-                reasons[estimate.reason].append(name)
-    for reason, names in reasons.items():
-        console.print(f"[dim]not measured: {', '.join(names)} – {escape(reason)}[/dim]")
-    hashes = sorted({f"{run.protocol.name} ({run.protocol.hash})" for run in runs})
-    console.print(f"[dim]protocol {escape(', '.join(hashes))}; ± is half of the 95 % interval[/dim]")
-    for run in runs:
-        for failure in run.failures[:5]:
-            told = escape(f"{run.dataset.name}: {failure.name} was not measured: {failure.reason}")
-            console.print(f"[red]{told}[/red]")
-        if len(run.failures) > 5:
-            more = f"and {len(run.failures) - 5} more, see result.json"
-            console.print(f"[red]{escape(run.dataset.name)}: {more}[/red]")
+    """What ``bench run`` shows: the numbers, why some are missing, and which photographs failed."""
+    print_sheets(results_sheets(runs), console)
 
 
 def print_plan(plan: Plan, console: Console) -> None:
@@ -99,3 +76,109 @@ def print_plan(plan: Plan, console: Console) -> None:
             cells = (model, weights, dataset.key, dataset.count, protocol, ", ".join(plan.protocol.metrics))
             table.add_row(*map(escape, cells))
     console.print(table)
+
+
+def _tables(layout: Layout, width: int) -> Iterator[Table]:
+    """One table if it fits; else several with the same rows, whose sections stand above them to save width.
+
+    Columns are never cut, and the parts of one stay together.
+    """
+    columns = _columns(layout)
+    section = _widest([layout.section_head, *(line.section for line in layout.lines)])
+    label = _widest([layout.row_head, *(_row_label(line).plain for line in layout.lines)])
+    if section + label + sum(column.width + _GAP for group in columns for column in group) + _GAP <= width:
+        yield _table(layout, [column for group in columns for column in group])
+        return
+    label = min(max(section, label + len(_INDENT)), max(2 * width // 5, 16))
+    room = width - label
+    block: list[_Column] = []
+    for group in columns:
+        if block and sum(column.width + _GAP for column in (*block, *group)) > room:
+            yield _sectioned(layout, block, label)
+            block = []
+        block += group
+    yield _sectioned(layout, block, label)
+
+
+def _table(layout: Layout, columns: Sequence[_Column]) -> Table:
+    """With a column for the sections."""
+    table = _empty(layout.section_head, layout.row_head, *columns)
+    previous = None
+    for i, line in enumerate(layout.lines):
+        name = "" if line.section == previous else line.section
+        table.add_row(Text(name), _row_label(line), *(column.cells[i] for column in columns))
+        previous = line.section
+    return table
+
+
+def _sectioned(layout: Layout, columns: Sequence[_Column], label: int) -> Table:
+    """With a line for each section; ``label``: width of the first column."""
+    table = _empty(layout.row_head, *columns)
+    table.columns[0].max_width = label
+    previous = None
+    for i, line in enumerate(layout.lines):
+        if line.section != previous:
+            table.add_row(Text(line.section, style="italic"))
+            previous = line.section
+        table.add_row(Padding(_row_label(line), (0, 0, 0, len(_INDENT))), *(column.cells[i] for column in columns))
+    return table
+
+
+def _empty(*columns: str | _Column) -> Table:
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        if isinstance(column, str):
+            table.add_column(column, overflow="fold", vertical="top")
+        else:
+            table.add_column(Text(column.head), no_wrap=True)
+    return table
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One part of a column, aligned: every text of it is as wide as the column."""
+
+    head: str
+    cells: tuple[Text, ...]
+    width: int
+
+
+def _columns(layout: Layout) -> list[list[_Column]]:
+    """For every head its parts. All stands to the right, but a label above several parts begins where they begin."""
+    fields = iter(zip(*(line.fields for line in layout.lines), strict=True))
+    two = any(head.parts != ("",) for head in layout.heads)
+    groups = []
+    for head in layout.heads:
+        above = [head.label, *("" for _ in head.parts[1:])]
+        group = []
+        for label, part in zip(above, head.parts, strict=True):
+            texts = _aligned(next(fields, ()))
+            lines = [label, part] if part else ["", label] if two else [label]
+            width = _widest([*lines, *(text.plain for text in texts)])
+            lines = [f"{line:<{width}}" if part and line == label else f"{line:>{width}}" for line in lines]
+            for text in texts:
+                text.pad_left(width - cell_len(text.plain))
+            group.append(_Column("\n".join(lines), texts, width))
+        groups.append(group)
+    return groups
+
+
+def _aligned(fields: Sequence[Field]) -> tuple[Text, ...]:
+    """Intervals under intervals and letters under letters, so that the decimal points of a column stand in line."""
+    interval = _widest([field.interval for field in fields])
+    letters = _widest([field.letters for field in fields])
+    texts = []
+    for field in fields:
+        style = "dim" if field.kind == "absent" else _RANKS[field.rank]
+        spread = f" {field.interval:>{interval}}" if interval else ""
+        texts.append(Text.assemble((field.text, style), (spread, "dim"), f"{superscript(field.letters):<{letters}}"))
+    return tuple(texts)
+
+
+def _row_label(line: Line) -> Text:
+    marks = f" ({', '.join(line.marks)})" if line.marks else ""
+    return Text.assemble(line.label, (marks, "yellow"))
+
+
+def _widest(texts: Iterable[str]) -> int:
+    return max(map(cell_len, texts), default=0)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.color import mix
 from bench.training.config import AugmentConfig
 from bench.training.randomness import uniform
 
-_GRAY = (0.2989, 0.587, 0.114)  # ITU-R 601
-_TO_YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
+_GRAY = np.array([[0.2989, 0.587, 0.114]])  # ITU-R 601
+_TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
+_FROM_YIQ = np.linalg.inv(_TO_YIQ)
 
 
 def augment(images: Tensor, seeds: Tensor, config: AugmentConfig) -> Tensor:
@@ -82,7 +85,7 @@ def jitter(rgb: Tensor, seeds: Tensor, config: AugmentConfig) -> Tensor:
 
 def gray(rgb: Tensor) -> Tensor:
     """(B, 3, H, W) -> (B, 1, H, W) luma."""
-    return (rgb * rgb.new_tensor(_GRAY)[:, None, None]).sum(dim=1, keepdim=True)
+    return mix(_GRAY, rgb)
 
 
 def saturate(rgb: Tensor, amount: Tensor | float) -> Tensor:
@@ -93,7 +96,6 @@ def saturate(rgb: Tensor, amount: Tensor | float) -> Tensor:
 
 def turn_hue(rgb: Tensor, angle: Tensor) -> Tensor:
     """Turn the chroma plane of YIQ by ``angle`` (B, 1, 1, 1) radians."""
-    matrix = rgb.new_tensor(_TO_YIQ)
-    y, i, q = torch.einsum("kc,bchw->bkhw", matrix, rgb).split(1, dim=1)
+    y, i, q = mix(_TO_YIQ, rgb).split(1, dim=1)
     turned = torch.cat((y, i * angle.cos() - q * angle.sin(), i * angle.sin() + q * angle.cos()), dim=1)
-    return torch.einsum("kc,bchw->bkhw", torch.linalg.inv(matrix), turned)
+    return mix(_FROM_YIQ, turned)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,21 @@ from bench.errors import WeightsError
 
 FORMAT = 1
 _NAME = re.compile(r"step-(\d+)\.pt")
+
+
+@dataclass(frozen=True)
+class Validated:
+    """The last checkpoint that was measured, and the best value so far of the number that decides.
+
+    Args:
+        step: of that checkpoint.
+        metric: the number.
+        best: None = the number could not be measured.
+    """
+
+    step: int
+    metric: str
+    best: float | None
 
 
 class Checkpoints:
@@ -34,22 +51,24 @@ class Checkpoints:
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder, self.keep = folder, keep
         self.best = folder / "best.pt"
+        self._record = folder / "validated.json"
 
-    def save(self, step: int, content: Mapping[str, Any], best: bool = False) -> Path:
-        """Write, then drop the oldest. ``best``: also keep it as the best one."""
+    def save(self, step: int, content: Mapping[str, Any]) -> Path:
+        """Write, then drop the oldest."""
         buffer = io.BytesIO()
         torch.save({"format": FORMAT, "step": step, **content}, buffer)
-        path = self.folder / f"step-{step:08d}.pt"
-        write_atomically(path, buffer.getvalue())
-        if best:
-            self.mark_best(path)
+        path = self._path(step)
+        write_atomically(path, buffer.getbuffer())
         for old in list(self.paths())[self.keep :]:
             old.unlink()
         return path
 
-    def mark_best(self, path: Path) -> None:
-        """Keep ``path`` as the best one; a second name of the same bytes where the disk can."""
-        temporary = self.best.with_suffix(".part")
+    def _path(self, step: int) -> Path:
+        return self.folder / f"step-{step:08d}.pt"
+
+    def mark_best(self, step: int) -> None:
+        """Keep the checkpoint of ``step`` as the best one; a second name of the same bytes where the disk can."""
+        path, temporary = self._path(step), self.best.with_suffix(".part")
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         try:
@@ -57,6 +76,17 @@ class Checkpoints:
         except OSError:
             temporary.write_bytes(path.read_bytes())
         temporary.replace(self.best)
+
+    def record(self, found: Validated) -> None:
+        """Keep what validation found. It comes after the checkpoint, which must not wait for it."""
+        write_atomically(self._record, json.dumps(asdict(found)).encode())
+
+    def recorded(self) -> Validated | None:
+        """What ``record`` kept; None if it is not there or damaged."""
+        try:
+            return Validated(**json.loads(self._record.read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
 
     def paths(self) -> Iterator[Path]:
         """Newest first."""

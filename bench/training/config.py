@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -14,6 +14,10 @@ from bench.errors import ConfigError, UnknownNameError
 
 # Beside this package, in the repository as in an installation.
 _FOLDER = Path(__file__).resolve().parents[2] / "configs" / "train"
+
+Share = Annotated[float, Field(gt=0, le=1)]
+Factor = Annotated[float, Field(ge=0)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Strict(BaseModel):
@@ -56,12 +60,20 @@ class AugmentConfig(Strict):
 
     size: int = Field(default=256, ge=8, le=4096)
     crop: Literal["random", "center", "resized"] = "random"
-    crop_scale: tuple[float, float] = (0.08, 1.0)
+    crop_scale: tuple[Share, Share] = (0.08, 1.0)
     flip: bool = True
     brightness: float = Field(default=0.0, ge=0, le=1)
     contrast: float = Field(default=0.0, ge=0, le=1)
-    saturation: tuple[float, float] = (1.0, 1.0)
+    saturation: tuple[Factor, Factor] = (1.0, 1.0)
     hue: float = Field(default=0.0, ge=0, le=0.5)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> AugmentConfig:
+        for name in ("crop_scale", "saturation"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name} must be [smallest, largest], not [{low:g}, {high:g}]")
+        return self
 
 
 class ScheduleConfig(Strict):
@@ -75,7 +87,7 @@ class ScheduleConfig(Strict):
 
     kind: Literal["constant", "steps", "cosine", "linear"] = "constant"
     warmup: int = Field(default=0, ge=0)
-    milestones: tuple[int, ...] = ()
+    milestones: tuple[Annotated[int, Field(ge=0)], ...] = ()
     gamma: float = Field(default=0.5, gt=0, le=1)
     floor: float = Field(default=0.0, ge=0, le=1)
     start: float = Field(default=0.5, ge=0, lt=1)
@@ -86,7 +98,7 @@ class OptimizerConfig(Strict):
 
     kind: Literal["adam", "adamw", "adadelta"] = "adam"
     lr: float = Field(default=1e-4, gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     weight_decay: float = Field(default=0.0, ge=0)
 
 
@@ -218,15 +230,34 @@ _MAY_CHANGE = {
 }  # fmt: skip
 
 
-def check_same_run(now: TrainConfig, then: TrainConfig, out: Path) -> None:
-    """Raise ConfigError if ``now`` is not the run that lies in ``out``."""
-    new, old = now.model_dump(exclude=_MAY_CHANGE), then.model_dump(exclude=_MAY_CHANGE)
+# So may these where somebody steers a run by hand, away from a divergence.
+_MAY_BE_TUNED = {"clip"}
+
+
+def check_same_run(now: TrainConfig, then: TrainConfig, out: Path, tuned: bool = False) -> None:
+    """Raise ConfigError if ``now`` is not the run that lies in ``out``.
+
+    Args:
+        now, then: the configurations.
+        out: folder of the run.
+        tuned: whether clipping and learning rates may differ.
+    """
+    free = _MAY_CHANGE | (_MAY_BE_TUNED if tuned else set())
+    new, old = now.model_dump(exclude=free), then.model_dump(exclude=free)
+    if tuned:
+        new["recipe"], old["recipe"] = _without_rates(new["recipe"]), _without_rates(old["recipe"])
     for part in (new, old):
         part["data"] = {k: v for k, v in part["data"].items() if k not in ("path", "workers")}
     different = [key for key in new if new[key] != old[key]]
     if different:
         changes = "; ".join(f"{key}: {old[key]} then, {new[key]} now" for key in different)
         raise ConfigError(f"{out} holds another run ({changes}). Use its settings, or another folder with --out.")
+
+
+def _without_rates(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a recipe without the learning rates of its optimisers."""
+    kept = {k: _without_rates(v) if isinstance(v, Mapping) else v for k, v in recipe.items() if k != "lr"}
+    return {k: v for k, v in kept.items() if v != {}}
 
 
 def _read(path: Path) -> dict[str, Any]:

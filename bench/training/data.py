@@ -8,7 +8,8 @@ processes nor an interruption changes what a step sees. Shards that are streamed
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
 from bench.errors import DatasetError, ImageError
 from bench.images import read_photo
+from bench.stopping import ignore_stop_signals
 from bench.training.config import DataConfig
 from bench.training.sources import Encoded, Source
 
@@ -29,7 +31,9 @@ _RESAMPLING = {
     "box": Image.Resampling.BOX,
     "lanczos": Image.Resampling.LANCZOS,
 }
-_PATIENCE = 1000  # photographs in a row that may be unusable
+PATIENCE = 1000  # photographs in a row that may be unusable
+PREFETCH = 4  # parts of batches that each decoding process works ahead
+_PAUSES = (0.1, 1.0)  # seconds; network file systems fail for a moment
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,15 @@ class Loaded:
 
 
 class Photographs(Dataset[Sample]):
-    """Places of the order -> photographs. One that cannot be used is replaced by the next that can.
+    """Places of the order -> photographs. One that is gone, damaged or dull is replaced by the next that can be used.
 
     Args:
         source: where they lie.
         config: how they are decoded.
         seed: of the order.
+
+    Raises:
+        DatasetError: on reading, if no photograph can be used, or the source fails again and again.
     """
 
     def __init__(self, source: Source, config: DataConfig, seed: int) -> None:
@@ -79,19 +86,47 @@ class Photographs(Dataset[Sample]):
         n = len(self.source)
         index = int(permutation(self.seed, place // n, n)[place % n])
         skipped: dict[str, str] = {}
-        for _ in range(min(n, _PATIENCE)):
+        for _ in range(min(n, PATIENCE)):
             if index not in self._unusable:
                 name = f"photograph {index}"
                 try:
-                    encoded = self.source.read(index)
+                    encoded = self._read(index)
                     name = encoded.name
                     return Sample(self.decoder(encoded), encoded.label, place, skipped)
-                except (ImageError, OSError) as error:
+                except (ImageError, FileNotFoundError) as error:
                     self._unusable.add(index)
                     skipped[name] = str(error)
             index = (index + 1) % n
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:3])
-        raise DatasetError(f"none of {min(n, _PATIENCE)} photographs in a row can be used ({reasons or 'see above'}).")
+        raise none_usable(f"{min(n, PATIENCE)} photographs in a row", skipped)
+
+    def __getitems__(self, places: Sequence[int]) -> list[Sample | DatasetError]:
+        """What the loader calls. An error is a value here: raised, it would reach the user as a worker's traceback."""
+        try:
+            return [self[place] for place in places]
+        except DatasetError as error:
+            return [error]
+
+    def _read(self, index: int) -> Encoded:
+        """A file that is not there is the photograph's fault (FileNotFoundError), anything else the source's."""
+        pauses = iter(_PAUSES)
+        while True:
+            try:
+                return self.source.read(index)
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                pause = next(pauses, None)
+                if pause is None:
+                    raise DatasetError(
+                        f"photograph {index} cannot be read: {error}. Training stops rather than leave out photographs "
+                        "that are there. Once they can be read again, continue with --resume."
+                    ) from error
+                time.sleep(pause)
+
+
+def none_usable(what: str, skipped: Mapping[str, str]) -> DatasetError:
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:3])
+    return DatasetError(f"none of {what} can be used ({reasons or 'see above'}).")
 
 
 class Decoder:
@@ -153,10 +188,15 @@ class Places(Sampler[list[int]]):
                 yield list(range(begin, begin + self.part))
 
 
-def collate(samples: Sequence[Sample]) -> Loaded:
+def collate(items: Sequence[Sample | DatasetError]) -> Loaded | DatasetError:
+    """A part of a batch, or the error that kept it from being one."""
+    samples: list[Sample] = []
     skipped: dict[str, str] = {}
-    for sample in samples:
-        skipped |= sample.skipped
+    for item in items:
+        if isinstance(item, DatasetError):
+            return item
+        samples.append(item)
+        skipped |= item.skipped
     return Loaded(
         torch.stack([s.image for s in samples]),
         torch.tensor([s.label for s in samples]),
@@ -173,11 +213,15 @@ def default_workers() -> int:
 
 
 def make_loader(
-    photographs: Photographs | IterableDataset[Sample], places: Places, workers: int, pin: bool
-) -> DataLoader[Loaded]:
-    """Parts of batches, decoded ahead of time by ``workers`` processes; 0 = by this one."""
+    photographs: Photographs | IterableDataset[Sample | DatasetError], places: Places, workers: int, pin: bool
+) -> Iterator[Loaded]:
+    """Parts of batches, decoded ahead of time by ``workers`` processes; 0 = by this one.
+
+    Raises:
+        DatasetError: on the way, in the words of the process that met it.
+    """
     ordered = isinstance(photographs, Photographs)
-    return DataLoader(
+    loader: DataLoader[Loaded | DatasetError] = DataLoader(
         photographs,  # type: ignore[arg-type]
         batch_sampler=places if ordered else None,
         batch_size=1 if ordered else places.part,
@@ -185,6 +229,11 @@ def make_loader(
         num_workers=workers,
         collate_fn=collate,
         pin_memory=pin,
-        prefetch_factor=4 if workers else None,
+        prefetch_factor=PREFETCH if workers else None,
         persistent_workers=workers > 0,
+        worker_init_fn=ignore_stop_signals,
     )
+    for part in loader:
+        if isinstance(part, DatasetError):
+            raise part
+        yield part

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -13,10 +13,14 @@ from bench.training.parallel import mean_over_processes
 
 _BURN_IN = 50  # observations before a mean means anything
 _MEMORY = 0.98
+_ADVICE = (
+    "Training stopped; last good checkpoint: {}. Continue from it with --resume and a smaller learning rate "
+    "(--set recipe.OPTIMISER.lr=...), --set clip=1.0, or --set precision=fp32."
+)
 
 
 class DivergenceError(BenchError):
-    """A loss is not a number, infinite, or has exploded."""
+    """A loss or a weight is not a number or infinite, or a loss has exploded."""
 
 
 class Guard:
@@ -42,10 +46,27 @@ class Guard:
             memory = min(_MEMORY, count / (count + 1))
             self.means[name], self.counts[name] = memory * mean + (1 - memory) * abs(value), count + 1
             return
-        raise DivergenceError(
-            f"step {step}: the loss term {name!r} {problem}. Training stopped; last good checkpoint: {last_good}. "
-            "Continue from it with --resume and a smaller learning rate, --set clip=1.0, or --set precision=fp32."
-        )
+        raise DivergenceError(f"step {step}: the loss term {name!r} {problem}. {_ADVICE.format(last_good)}")
+
+
+@torch.no_grad()
+def check_finite(step: int, states: Mapping[str, Iterable[Tensor]], last_good: str) -> None:
+    """Raise DivergenceError if a tensor holds a number that is none: a checkpoint with it would be worth nothing.
+
+    Args:
+        step: of the run.
+        states: what each is called in the error -> tensors.
+        last_good: checkpoint.
+    """
+    # The largest and smallest element in turn: exact, and without a copy of the size of the weights.
+    finite = {
+        name: torch.stack([torch.stack(t.aminmax()).isfinite().all() for t in tensors if t.is_floating_point()]).all()
+        for name, tensors in states.items()
+    }
+    broken = [name for name, good in zip(finite, torch.stack(list(finite.values())).tolist(), strict=True) if not good]
+    if broken:
+        names, advice = " and ".join(broken), _ADVICE.format(last_good)
+        raise DivergenceError(f"step {step}: {names} hold numbers that are none. {advice}")
 
 
 class Recent:
@@ -60,11 +81,14 @@ class Recent:
             self._keys.append((step, name))
             self._values.append(value)
 
-    def take(self) -> Sequence[tuple[int, str, float]]:
-        """(step, term, mean over the processes) in order; then nothing is left."""
+    def means(self, guard: Guard, last_good: str) -> dict[str, float]:
+        """Term -> its mean over these steps and all processes, each value checked by ``guard``; then none is left."""
         if not self._keys:
-            return []
+            return {}
         values = mean_over_processes(torch.stack(self._values)).tolist()
-        found = [(step, name, value) for (step, name), value in zip(self._keys, values, strict=True)]
+        found: dict[str, list[float]] = {}
+        for (step, name), value in zip(self._keys, values, strict=True):
+            guard.check(step, name, value, last_good)
+            found.setdefault(name, []).append(value)
         self._keys, self._values = [], []
-        return found
+        return {name: sum(each) / len(each) for name, each in found.items()}

@@ -34,25 +34,36 @@ class Logs:
         steps: of the whole run.
         start: step from which it goes on; what was logged after it is forgotten.
         tensorboard: write event files too.
-        console: for the progress bar; None = no output at all (all but the first process).
+        writes: whether this process writes anything: the first one.
+        console: for the progress bar; None = none.
     """
 
-    def __init__(self, folder: Path, steps: int, start: int, tensorboard: bool, console: Console | None) -> None:
-        self.folder, self.console = folder, console
+    def __init__(
+        self,
+        folder: Path,
+        steps: int,
+        start: int,
+        tensorboard: bool,
+        *,
+        writes: bool = True,
+        console: Console | None = None,
+    ) -> None:
+        self.folder, self.writes = folder, writes
+        self.console = console if writes else None
         self._writer: SummaryWriter | None = None
         self._table = folder / "metrics.csv"
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[figures]}"),
             TimeElapsedColumn(), TimeRemainingColumn(),
-            console=console, disable=console is None,
+            console=self.console, disable=self.console is None,
         )  # fmt: skip
         self._task = self._progress.add_task("training", total=steps, completed=start, figures="")
-        if console is not None:
+        if writes:
             self._forget_after(start)
             if tensorboard:
                 from torch.utils.tensorboard import SummaryWriter
 
-                self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=start)
+                self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
 
     def __enter__(self) -> Logs:
         self._progress.start()
@@ -76,7 +87,7 @@ class Logs:
 
     def numbers(self, step: int, values: Mapping[str, float], shown: Mapping[str, float] | None = None) -> None:
         """Write ``values``; of them the bar shows those of ``shown``."""
-        if self.console is None:
+        if not self.writes:
             return
         with self._table.open("a", encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows((step, k, repr(float(v))) for k, v in values.items())
@@ -100,7 +111,7 @@ class Logs:
             prediction: (B, 2, H, W) ab.
             target: (B, 3, H, W) sRGB in [0, 1].
         """
-        if self.console is None:
+        if not self.writes:
             return
         columns = (gray_rgb(lightness), join(lightness, prediction.float()), target)
         rows = torch.cat([to_uint8(c) for c in columns], dim=3)  # (B, 3, H, 3W)

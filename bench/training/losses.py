@@ -20,17 +20,20 @@ def adversarial(logits: Tensor, real: bool, label: float = 1.0) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label if real else 0.0))
 
 
-def colourfulness(rgb: Tensor) -> Tensor:
-    """Colourfulness as DDColor's training code computes it: absolute opponents, unbiased standard deviations.
+def colourfulness(rgb: Tensor, signed: bool = False) -> Tensor:
+    """Colourfulness of Hasler and Suesstrunk (Human Vision and Electronic Imaging 2003), unbiased standard deviations.
 
     Args:
         rgb: (B, 3, H, W) sRGB in [0, 1].
+        signed: opponents as they defined them; False: their absolute values, as DDColor's code and what is measured.
 
     Returns:
-        (B,); 1/255 of the ``cf`` that is measured.
+        (B,); 1/255 of what RGB in 0..255 would give: of ``cf``, if not signed.
     """
     red, green, blue = rgb.unbind(dim=1)
-    rg, yb = (red - green).abs().flatten(1), ((red + green) / 2 - blue).abs().flatten(1)
+    rg, yb = (red - green).flatten(1), ((red + green) / 2 - blue).flatten(1)
+    if not signed:
+        rg, yb = rg.abs(), yb.abs()
     # The small number keeps the gradient of the root finite on gray images.
     spread = (rg.var(dim=1) + yb.var(dim=1) + 1e-8).sqrt()
     return spread + 0.3 * (rg.mean(dim=1).square() + yb.mean(dim=1).square() + 1e-8).sqrt()

@@ -7,12 +7,16 @@ a step of a GAN runs its networks several times and through several methods, whi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 _BUCKET = 2**24  # elements sent at a time
+_STATISTICS = (".running_mean", ".running_var")
+
+Value = TypeVar("Value")
 
 
 def world_size() -> int:
@@ -21,13 +25,26 @@ def world_size() -> int:
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Replace every gradient by its mean over the processes; all of them must call this."""
+    _average_each(p.grad for p in parameters if p.grad is not None)
+
+
+def average_statistics(states: Iterable[Mapping[str, Tensor]]) -> None:
+    """Replace the running statistics of batch norm in these state dicts by their mean over the processes. In place.
+
+    Unless batch norm is shared, each process has those of its own photographs. All of them must call this.
+    """
+    _average_each(tensor for state in states for key, tensor in state.items() if f".{key}".endswith(_STATISTICS))
+
+
+@torch.no_grad()
+def _average_each(tensors: Iterable[Tensor]) -> None:
     if world_size() == 1:
         return
     bucket: list[Tensor] = []
     size = 0
-    for gradient in (p.grad for p in parameters if p.grad is not None):
-        bucket.append(gradient)
-        size += gradient.numel()
+    for tensor in tensors:
+        bucket.append(tensor)
+        size += tensor.numel()
         if size >= _BUCKET:
             _average(bucket)
             bucket, size = [], 0
@@ -61,11 +78,16 @@ def any_process(flag: bool, device: torch.device) -> bool:
 
 def merged(found: Mapping[str, str]) -> dict[str, str]:
     """The union over all processes."""
+    return {key: value for part in gathered(dict(found)) for key, value in part.items()}
+
+
+def gathered(value: Value) -> list[Value]:
+    """What every process has, in their order."""
     if world_size() == 1:
-        return dict(found)
-    parts: list[dict[str, str] | None] = [None] * world_size()
-    dist.all_gather_object(parts, dict(found))
-    return {key: value for part in parts if part for key, value in part.items()}
+        return [value]
+    found: list[Value] = [value] * world_size()
+    dist.all_gather_object(found, value)
+    return found
 
 
 class SyncBatchNorm(nn.BatchNorm2d):

@@ -48,7 +48,9 @@ class ColourPrior(nn.Module):
     def count(self, nearest: Tensor) -> None:
         """Note the bins of these pixels, in all processes; does nothing with a prior from a file."""
         if self.running:
-            seen = torch.bincount(nearest.flatten(), minlength=len(self.counts)).double()
+            # Not bincount: it asks the device for the largest index and waits.
+            seen = torch.zeros_like(self.counts)
+            seen.scatter_add_(0, nearest.flatten(), seen.new_ones(()).expand(nearest.numel()))
             if world_size() > 1:
                 dist.all_reduce(seen)
             self.counts += seen

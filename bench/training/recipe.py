@@ -10,8 +10,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
+from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -32,6 +33,7 @@ class Batch:
         labels: (B,) int64 class of each photograph; -1 = unknown.
         seeds: (B,) int64, for ``bench.training.randomness``.
         step: of the run, from 0.
+        seeds_on_cpu: the seeds where reading them does not wait for the device, for what decides how much is computed.
     """
 
     rgb: Tensor
@@ -40,6 +42,7 @@ class Batch:
     labels: Tensor
     seeds: Tensor
     step: int
+    seeds_on_cpu: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,9 @@ class Phase:
     terms: Mapping[str, Tensor]
 
 
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""Of a term of the loss; 0 leaves it out."""
+
 Model = TypeVar("Model", bound=Colorizer)
 Options = TypeVar("Options", bound=Strict)
 
@@ -69,17 +75,24 @@ class Recipe(ABC, Generic[Model, Options]):
     Attributes:
         options_type: of ``options``.
         entries: methods of the model that ``phases`` calls; these are what ``compile`` compiles.
+        without_files: changes of ``options``, "key=value", with which photographs are all that is needed: no files of
+            weights, no classes.
         networks: what is trained and saved, ``"model"`` first; more are added by the constructor.
         helpers: what losses need and nobody trains.
+        notes: what the user should know of the start.
+        classes: the losses need the class of every photograph, 0 to ``classes`` - 1; None = they need none.
     """
 
     options_type: ClassVar[type[Strict]] = Strict
     entries: ClassVar[tuple[str, ...]] = ("forward",)
+    without_files: ClassVar[tuple[str, ...]] = ()
+    classes: int | None = None
 
     def __init__(self, model: Model, options: Options) -> None:
         self.model, self.options = model, options
         self.networks: dict[str, nn.Module] = {"model": model}
         self.helpers: list[nn.Module] = []
+        self.notes: list[str] = []
 
     @abstractmethod
     def optimizers(self) -> dict[str, Optimizer]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch.optim import Optimizer
@@ -40,6 +41,14 @@ def make_optimizer(config: OptimizerConfig, parameters: Iterable[torch.nn.Parame
     for group in optimizer.param_groups:
         group["base_lr"] = config.lr
     return optimizer
+
+
+def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
+    """Load all but the base learning rates: those are the configuration's, which may have changed. In place."""
+    rates = [group["base_lr"] for group in optimizer.param_groups]
+    optimizer.load_state_dict(dict(state))
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["base_lr"] = rate
 
 
 def set_rates(optimizers: Iterable[Optimizer], value: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tarfile
 from dataclasses import dataclass
@@ -30,6 +29,11 @@ class Encoded:
 class Source(Protocol):
     """Photographs that can be read in any order, from any process."""
 
+    @property
+    def labels(self) -> np.ndarray:
+        """(N,) int64 class of each photograph; -1 = unknown."""
+        ...
+
     def __len__(self) -> int: ...
 
     def read(self, index: int) -> Encoded:
@@ -56,14 +60,14 @@ class FolderSource:
         self._names = np.array([name.encode() for name in found])
         owners = [_class_of(name) for name in found]
         classes = {owner: rank for rank, owner in enumerate(sorted({o for o in owners if o is not None}))}
-        self._labels = np.array([classes.get(o, -1) if o is not None else -1 for o in owners], dtype=np.int64)
+        self.labels = np.array([classes.get(o, -1) if o is not None else -1 for o in owners], dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self._names)
 
     def read(self, index: int) -> Encoded:
         name = self._names[index].decode()
-        return Encoded(name, (self.folder / name).read_bytes(), int(self._labels[index]))
+        return Encoded(name, (self.folder / name).read_bytes(), int(self.labels[index]))
 
 
 def _class_of(name: str) -> str | None:
@@ -93,21 +97,17 @@ class ShardSource:
         if not names:
             raise DatasetError(f"the tar shards in {shards[0].parent} hold no photograph.")
         self._names, self._places = np.array(names), np.array(places, dtype=np.int64)
-        self._files: dict[tuple[int, int], int] = {}
+        self.labels = self._places[:, 3]
 
     def __len__(self) -> int:
         return len(self._names)
 
     def read(self, index: int) -> Encoded:
         number, offset, size, label = map(int, self._places[index])
-        data = os.pread(self._file(number), size, offset)
-        return Encoded(self._names[index].decode(), data, label)
-
-    def _file(self, number: int) -> int:
-        key = (os.getpid(), number)  # workers do not share the files of their parent
-        if key not in self._files:
-            self._files[key] = os.open(self.shards[number], os.O_RDONLY)
-        return self._files[key]
+        # Opened anew each time, like loose files: there may be more shards than a process may keep open.
+        with self.shards[number].open("rb", buffering=0) as shard:
+            shard.seek(offset)
+            return Encoded(self._names[index].decode(), shard.read(size), label)
 
 
 def _members(shard: Path) -> list[tuple[str, int, int, int]]:
@@ -118,14 +118,20 @@ def _members(shard: Path) -> list[tuple[str, int, int, int]]:
         with tarfile.open(shard, "r:") as archive:
             for member in archive:
                 stem, _, suffix = member.name.rpartition(".")
-                if suffix == "cls":
-                    content = archive.extractfile(member)
-                    classes[stem] = int(content.read()) if content else -1
+                if suffix == "cls" and (content := archive.extractfile(member)) is not None:
+                    classes[stem] = _class_in(content.read(), f"{shard}: {member.name}")
                 elif f".{suffix.lower()}" in PHOTO_SUFFIXES and member.isfile():
                     photos.append((member.name, member.offset_data, member.size))
-    except (tarfile.TarError, OSError, ValueError) as error:
+    except (tarfile.TarError, OSError) as error:
         raise DatasetError(f"the shard {shard} cannot be read: {error}. Expected an uncompressed tar file.") from error
     return [(name, offset, size, classes.get(name.rpartition(".")[0], -1)) for name, offset, size in photos]
+
+
+def _class_in(text: bytes, name: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise DatasetError(f"{name} holds {text[:40]!r}. Expected the number of a class.") from None
 
 
 def is_stream(path: str) -> bool:

@@ -8,36 +8,48 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from torch import Tensor
 from torch.optim import Optimizer
 
 from bench import registry
 from bench.cache import write_atomically
-from bench.checkpoints import read_state_dict
 from bench.color import rgb_to_lab
 from bench.colorizer import predict_chroma
 from bench.errors import ConfigError
-from bench.processes import Precision, connect, pick_device
+from bench.processes import connect, pick_device, pick_precision
+from bench.stopping import Interrupted, StopRequest
 from bench.training.augment import augment
-from bench.training.checkpoint import Checkpoints
-from bench.training.config import TrainConfig, check_same_run
-from bench.training.data import Loaded, default_workers
+from bench.training.checkpoint import Checkpoints, Validated
+from bench.training.clock import Clock
+from bench.training.config import TrainConfig
+from bench.training.data import Loaded
 from bench.training.ema import Average
-from bench.training.guard import Guard, Recent
+from bench.training.guard import Guard, Recent, check_finite
 from bench.training.logs import Logs
-from bench.training.parallel import any_process, average_gradients, merged, share_batch_norm
+from bench.training.parallel import (
+    any_process,
+    average_gradients,
+    average_statistics,
+    gathered,
+    merged,
+    share_batch_norm,
+)
 from bench.training.randomness import sample_seeds
 from bench.training.recipe import Batch, Phase, make_recipe
-from bench.training.schedules import factor, set_rates
-from bench.training.stopping import StopRequest
+from bench.training.resume import newest_checkpoint
+from bench.training.schedules import factor, load_optimizer, set_rates
+from bench.training.start import start_from
 from bench.training.streams import open_loader
-from bench.training.validation import Validation, better
+from bench.training.validation import Validation, better, inference_model
+
+_VOTE_EVERY = 10  # steps; launchers kill 30 s after they asked to stop
 
 
 @dataclass(frozen=True)
@@ -59,19 +71,6 @@ class Outcome:
     skipped: Mapping[str, str]
     waiting: float
     images_per_second: float
-
-
-@dataclass
-class Clock:
-    """Where the time goes, between two readings."""
-
-    begun: float = field(default_factory=time.monotonic)
-    waited: float = 0.0
-    images: int = 0
-
-    @property
-    def seconds(self) -> float:
-        return max(time.monotonic() - self.begun, 1e-9)
 
 
 def train(
@@ -102,26 +101,23 @@ def train(
     return trainer.run(console)
 
 
-def pick_precision(config: TrainConfig, device: torch.device) -> Precision:
-    """What ``auto`` means on this device."""
-    if config.precision != "auto":
-        return config.precision
-    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
-
-
 class Trainer:
     """One process's part in a run."""
 
     def __init__(self, config: TrainConfig, out: Path, device: str | None = None) -> None:
         self.config, self.out = config, out
-        self.precision = pick_precision(config, pick_device(device))
+        self.precision = pick_precision(config.precision, pick_device(device))
         self.fabric = connect(device, self.precision)
         self.device, self.rank, self.world = self.fabric.device, self.fabric.global_rank, self.fabric.world_size
         self.channels_last = self.device.type == "cuda" if config.channels_last is None else config.channels_last
         torch.manual_seed(config.seed)
         model = registry.build(config.model, **config.options)
+        if config.augment.size % model.stride:
+            raise ConfigError(
+                f"augment.size {config.augment.size}: {config.model} takes sides that are multiples of {model.stride}."
+            )
         if config.start_from:
-            model.load_weights(read_state_dict(config.start_from))
+            start_from(model, config.start_from)
         self.recipe = make_recipe(config.model, model, config.recipe)
         self._prepare_networks()
         self.optimizers: dict[str, Optimizer] = self.recipe.optimizers()
@@ -130,13 +126,12 @@ class Trainer:
         self.checkpoints = Checkpoints(out / "checkpoints", config.checkpoints.keep)
         self.validation = Validation(config, out / "validation") if config.validation.every else None
         self.guard, self.recent = Guard(config.explosion), Recent()
-        self.step, self.best = 0, None
+        self.step = 0
+        self.saved: int | None = None  # step of the newest checkpoint
+        self.validated = Validated(0, config.checkpoints.best, None)
         self.notes: list[str] = []
         self.skipped: dict[str, str] = {}
         self.clock, self.total = Clock(), Clock()
-
-    step: int
-    best: float | None
 
     def _prepare_networks(self) -> None:
         for network in (*self.recipe.networks.values(), *self.recipe.helpers):
@@ -158,42 +153,43 @@ class Trainer:
     def run(self, console: Console | None = None) -> Outcome:
         """Train from ``self.step`` to the end, or until somebody asks to stop."""
         config = self.config
-        workers = config.data.workers
         loader = open_loader(
             config, self.step, self.rank, self.world,
-            workers=default_workers() if workers is None else workers,
-            pin=self.device.type == "cuda",
+            workers=config.data.workers, pin=self.device.type == "cuda", classes=self.recipe.classes,
         )  # fmt: skip
-        screen = console if self.fabric.is_global_zero else None
+        logs = Logs(
+            self.out, config.steps, self.step, config.log.tensorboard,
+            writes=self.fabric.is_global_zero, console=console,
+        )  # fmt: skip
         self._write_config()
-        logs = Logs(self.out, config.steps, self.step, config.log.tensorboard, screen)
         self.clock, self.total = Clock(), Clock()
         with logs, StopRequest() as stop:
             for note in self.notes:
                 logs.say(f"[yellow]passed over:[/yellow] {note}")
+            for note in self.recipe.notes:
+                logs.say(escape(note))
+            stopped = self.step != self.validated.step and self._validation_is_due() and not self._validate(logs, stop)
             parts, first = iter(loader), self.step
-            while self.step < config.steps:
+            while self.step < config.steps and not stopped:
                 batches = [self.to_batch(part) for part in self._next(parts, config.accumulate)]
                 self.train_step(batches)
                 if self.step == first:
                     self.total = Clock()  # what starting up took is no throughput
                 self.step += 1
                 logs.advance(self.step)
-                self._after_step(logs, batches[0])
-                if self._should_stop(stop):
-                    break
+                stopped = self._after_step(logs, batches[0], stop)
+            waiting, speed = self.total.waiting, self.total.images_per_second  # before all that is no training
             self._read_losses(logs)
             self.save()
             self.skipped = merged(self.skipped)
-        finished = self.step >= config.steps
-        seconds, images = self.total.seconds, self.total.images
-        return Outcome(self.out, self.step, finished, self.skipped, self.total.waited / seconds, images / seconds)
+        return Outcome(self.out, self.step, not stopped, self.skipped, waiting, speed)
 
     def train_step(self, batches: Sequence[Batch]) -> None:
         """One step: every phase of the recipe, on all parts of the batch."""
         step, config = self.step, self.config
         set_rates(self.optimizers.values(), factor(config.schedule, step, config.steps))
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.tf32
+        torch.backends.cudnn.benchmark = True  # all batches have one shape
         # Dropout and the like: a function of the step too, so that there is no state of generators to save.
         torch.manual_seed((config.seed * 1_000_003 + step) * 1_009 + self.rank)
         turns = [self.recipe.phases(batch) for batch in batches]
@@ -241,105 +237,127 @@ class Trainer:
         begun = time.monotonic()
         found = [next(parts) for _ in range(count)]
         waited, images = time.monotonic() - begun, sum(len(part.images) for part in found) * self.world
-        for clock in (self.clock, self.total):
-            clock.waited += waited
-            clock.images += images
+        self.clock.add(waited, images)
+        self.total.add(waited, images)
         return found
 
     def to_batch(self, loaded: Loaded) -> Batch:
         """To the device, augmented, in the colour space of the networks."""
         self.skipped |= loaded.skipped
-        images, labels, places = (
-            t.to(self.device, non_blocking=True) for t in (loaded.images, loaded.labels, loaded.places)
+        seeds_on_cpu = sample_seeds(self.config.seed, loaded.places)
+        images, labels, seeds = (
+            t.to(self.device, non_blocking=True) for t in (loaded.images, loaded.labels, seeds_on_cpu)
         )
-        seeds = sample_seeds(self.config.seed, places)
         with torch.no_grad():
             rgb = augment(images, seeds, self.config.augment)
             lab = rgb_to_lab(rgb)
         if self.channels_last:
             rgb = rgb.contiguous(memory_format=torch.channels_last)
-        return Batch(rgb, lab[:, :1], lab[:, 1:], labels, seeds, self.step)
+        return Batch(rgb, lab[:, :1], lab[:, 1:], labels, seeds, self.step, seeds_on_cpu)
 
     # --- what happens now and then ------------------------------------------------------------------------------------
 
-    def _after_step(self, logs: Logs, batch: Batch) -> None:
+    def _after_step(self, logs: Logs, batch: Batch, stop: StopRequest) -> bool:
+        """What is due after this step; True if training must stop here."""
         step, config = self.step, self.config
-        last = step == config.steps
-        measure = self.validation is not None and (step % config.validation.every == 0 or last)
-        save = step % config.checkpoints.every == 0
-        if step % config.log.every == 0 or measure or save:
+        last, validate = step == config.steps, self._validation_is_due()
+        save = validate or last or step % config.checkpoints.every == 0
+        if save or step % config.log.every == 0:
             self._read_losses(logs)
+        if save:  # first of all: whatever fails below, nothing is lost
+            self.save()
         if config.log.grid_every and (step % config.log.grid_every == 0 or last):
             self._draw(logs, batch)
-        best = self._measure(logs) if measure else False
-        if best or save:
-            self.save(best)
+        if validate and not self._validate(logs, stop):
+            return True
+        return not last and self._should_stop(stop)
+
+    def _validation_is_due(self) -> bool:
+        every = self.config.validation.every
+        return bool(every and self.step and (self.step % every == 0 or self.step == self.config.steps))
 
     def _read_losses(self, logs: Logs) -> None:
-        sums: dict[str, list[float]] = {}
-        for step, name, value in self.recent.take():
-            self.guard.check(step, name, value, str(next(self.checkpoints.paths(), "none yet")))
-            sums.setdefault(name, []).append(value)
-        if not sums:
+        means = self.recent.means(self.guard, self._last_good())
+        if not means:
             return
-        means = {name: sum(values) / len(values) for name, values in sums.items()}
-        speed = self.clock.images / self.clock.seconds
-        rate = next(iter(self.optimizers.values())).param_groups[0]["lr"]
-        figures = {"images/s": speed, "learning rate": rate, "waiting": self.clock.waited / self.clock.seconds}
-        logs.numbers(self.step, {f"loss/{k}": v for k, v in means.items()} | figures, means | {"images/s": speed})
+        speed = {"images/s": self.clock.images_per_second}
+        rates = {f"learning rate/{name}": o.param_groups[0]["lr"] for name, o in self.optimizers.items()}
+        figures = speed | rates | {"waiting": self.clock.waiting}
+        logs.numbers(self.step, {f"loss/{k}": v for k, v in means.items()} | figures, means | speed)
         self.clock = Clock()
 
     @torch.no_grad()
     def _draw(self, logs: Logs, batch: Batch, count: int = 4) -> None:
         if not self.fabric.is_global_zero:
             return
-        model = self.recipe.model.eval()
+        model = inference_model(self.config, self.weights(), f"step {self.step}").to(self.device)
         lightness = batch.lightness[:count]
         generator = torch.Generator(self.device).manual_seed(self.config.seed) if model.stochastic else None
         with self.fabric.autocast():
             prediction = predict_chroma(model, lightness, generator=generator)
         logs.pictures(self.step, lightness, prediction, batch.rgb[:count])
-        model.train()
 
-    def _measure(self, logs: Logs) -> bool:
-        """Validate; whether these are the best weights so far."""
+    def _validate(self, logs: Logs, stop: StopRequest) -> bool:
+        """Measure the weights of the newest checkpoint and mark it if it is the best; False if that was cut short."""
         assert self.validation is not None
-        numbers = self.validation.measure(self.weights(), self.step, str(self.device))
+        try:
+            numbers = self.validation.measure(self.weights(), self.step, str(self.device), stop)
+        except Interrupted:
+            return False
+        metric, best = self.config.checkpoints.best, self.validated.best
+        leads = metric in numbers and better(metric, numbers[metric], best)
+        self.validated = Validated(self.step, metric, numbers[metric] if leads else best)
+        if self.fabric.is_global_zero:
+            if leads:
+                self.checkpoints.mark_best(self.step)
+            self.checkpoints.record(self.validated)
         logs.numbers(self.step, {f"validation/{name}": value for name, value in numbers.items()})
         logs.say(f"step {self.step}: " + ", ".join(f"{name} {value:.4g}" for name, value in numbers.items()))
-        metric = self.config.checkpoints.best
-        if metric not in numbers or not better(metric, numbers[metric], self.best):
-            return False
-        self.best = numbers[metric]
         return True
 
     def _should_stop(self, stop: StopRequest) -> bool:
-        """All processes must agree, and agreeing costs time: they ask each other when they read the losses."""
+        """All processes must agree, and agreeing costs time: they ask each other now and then."""
         if self.world == 1:
             return stop.requested
-        return self.step % self.config.log.every == 0 and any_process(stop.requested, self.device)
+        every = min(self.config.log.every, _VOTE_EVERY)
+        return self.step % every == 0 and any_process(stop.requested, self.device)
 
     # --- state --------------------------------------------------------------------------------------------------------
 
     def weights(self) -> dict[str, Tensor]:
         """The state dict that will be used: the average, if there is one."""
-        return dict(self.average.state if self.average is not None else self.recipe.model.state_dict())
+        return self.average.weights() if self.average is not None else dict(self.recipe.model.state_dict())
 
-    def save(self, best: bool = False) -> None:
-        """Write a checkpoint, in the first process."""
+    def save(self) -> None:
+        """Write a checkpoint of this step, in the first process, unless there is one. All processes must call this.
+
+        Raises:
+            DivergenceError: a weight is not a number.
+        """
+        if self.saved == self.step:
+            return
+        states = {name: dict(network.state_dict()) for name, network in self.recipe.networks.items()}
+        if self.average is not None:
+            states["average"] = self.average.state
+        average_statistics(states.values())
+        checked = {f"the weights of {name!r}": state.values() for name, state in states.items()}
+        check_finite(self.step, checked, self._last_good())
         if self.fabric.is_global_zero:
-            self.checkpoints.save(self.step, self._state(), best)
+            self.checkpoints.save(self.step, self._state())
         self.fabric.barrier()
+        self.saved = self.step
+
+    def _last_good(self) -> str:
+        return str(next(self.checkpoints.paths(), "none yet"))
 
     def _state(self) -> dict[str, Any]:
         return {
             "config": self.config.model_dump_json(),
             "networks": {name: dict(network.state_dict()) for name, network in self.recipe.networks.items()},
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
-            "average": None if self.average is None else dict(self.average.state),
+            "average": None if self.average is None else self.average.weights(),
             "average_updates": 0 if self.average is None else self.average.updates,
             "scaler": self.scaler.state_dict(),
-            "best": self.best,
             "guard": {"means": dict(self.guard.means), "counts": dict(self.guard.counts)},
         }
 
@@ -347,27 +365,25 @@ class Trainer:
         """Go on from the newest checkpoint of the folder.
 
         Raises:
-            ConfigError: there is one, but ``resume`` is False or its configuration is another.
+            ConfigError: see ``newest_checkpoint``.
         """
-        found = self.checkpoints.load_latest()
+        found = newest_checkpoint(self.checkpoints, self.config, self.out, resume)
         if found is None:
             return
-        if not resume:
-            raise ConfigError(
-                f"{self.out} holds a run already, at step {found[0]['step']}. "
-                "Continue it with --resume, or choose another folder with --out."
-            )
         state, self.notes = found
-        check_same_run(self.config, TrainConfig.model_validate_json(state["config"]), self.out)
         for name, network in self.recipe.networks.items():
             network.load_state_dict(state["networks"][name])
         for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
+            load_optimizer(optimizer, state["optimizers"][name])
         if self.average is not None:
             self.average.load(state["average"], state["average_updates"])
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # empty after a run in another precision
+            self.scaler.load_state_dict(state["scaler"])
         self.guard.means, self.guard.counts = state["guard"]["means"], state["guard"]["counts"]
-        self.step, self.best = state["step"], state["best"]
+        self.step = self.saved = state["step"]
+        recorded = gathered(self.checkpoints.recorded())[0]
+        if recorded is not None and recorded.metric == self.config.checkpoints.best:
+            self.validated = recorded
 
     def _write_config(self) -> None:
         if self.fabric.is_global_zero:

@@ -15,6 +15,7 @@ from bench.evaluation import Settings, evaluate
 from bench.loading import Provenance
 from bench.metrics import NUMBERS
 from bench.protocol import Preprocessing, Protocol
+from bench.stopping import StopRequest
 from bench.training.config import TrainConfig, ValidationConfig
 
 
@@ -43,8 +44,12 @@ class Validation:
             metrics=list(how.metrics),
         )
 
-    def measure(self, state: Mapping[str, Tensor], step: int, device: str) -> dict[str, float]:
-        """The numbers of these weights; those that cannot be had here are left out. All processes must call this."""
+    def measure(self, state: Mapping[str, Tensor], step: int, device: str, stop: StopRequest) -> dict[str, float]:
+        """The numbers of these weights; those that cannot be had here are left out. All processes must call this.
+
+        Raises:
+            Interrupted: by ``stop``, in all processes.
+        """
         model = inference_model(self.config, state, f"step {step}").to(device)
         run = evaluate(
             model,
@@ -53,6 +58,7 @@ class Validation:
             device=device,
             store=self.store,
             settings=Settings(workers=0, resume=False, samples=0, command=f"validation of step {step}"),
+            stop=stop,
         )
         return {name: estimate.value for name, estimate in run.metrics.items() if estimate.value is not None}
 

@@ -1,0 +1,119 @@
+"""Verbs that lay Runs out as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from bench.cli.options import PATH, split_commas
+
+if TYPE_CHECKING:
+    from bench.tables.sheet import Sheet
+
+TERMINAL = "terminal"
+FORMS = click.Choice([TERMINAL, "md", "csv", "tex", "html"])
+_RUNS = click.option("--runs", type=PATH, default=Path("results/runs"), show_default=True, help="Folder of the Runs.")
+_OUTPUT = (
+    click.option("--format", "form", type=FORMS, help="Default: as the suffix of --out says, else terminal."),
+    click.option(
+        "--intervals/--no-intervals", default=True, show_default=True, help="Half of the 95 % interval after a number."
+    ),
+    click.option("--out", type=PATH, help="File to write; default: print."),
+)
+
+
+def _names(name: str, help_text: str) -> Callable[[Any], Any]:
+    return click.option(name, multiple=True, callback=split_commas, metavar="NAME[,NAME...]", help=help_text)
+
+
+def _output(command: Any) -> Any:
+    """Adds the options that every table has."""
+    for decorate in reversed(_OUTPUT):
+        command = decorate(command)
+    return command
+
+
+@click.group(invoke_without_command=True)
+@_RUNS
+@_names("--models", "Models, or patterns such as *-mini; default: all.")
+@_names("--datasets", "Datasets, e.g. coco, imagenet/val50k; default: all.")
+@_names("--metrics", "Columns; default: every number that was measured.")
+@_names("--protocol", "Protocols, names or hashes; default: all, each in a table of its own.")
+@click.option("--sort", metavar="NAME", help="Column to sort by, the best first.")
+@click.option("--efficiency", is_flag=True, help="Also parameters, MACs, images/s and memory.")
+@_output
+@click.pass_context
+def table(
+    ctx: click.Context,
+    runs: Path,
+    models: list[str],
+    datasets: list[str],
+    metrics: list[str],
+    protocol: list[str],
+    sort: str | None,
+    efficiency: bool,
+    **output: Any,
+) -> None:
+    """Lay Runs out as tables: a row per model, a section per dataset, a table per protocol."""
+    if ctx.invoked_subcommand is not None:
+        given = [name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+        if given:
+            raise click.UsageError(f"options of `bench table {ctx.invoked_subcommand}` stand behind its name.")
+        return
+    from bench.selection import select
+    from bench.tables.results import results_sheets
+
+    _show(results_sheets(select(runs, models, datasets, protocol), metrics, sort, efficiency), **output)
+
+
+@table.command("paper")
+@click.option("--paper", required=True, metavar="NAME", help="The paper, e.g. ddcolor.")
+@click.option(
+    "--table",
+    "tables",
+    multiple=True,
+    callback=split_commas,
+    metavar="NAME|all",
+    help="Its tables, e.g. 1, scales; default: the main one.",
+)
+@_RUNS
+@_output
+def table_paper(paper: str, tables: list[str], runs: Path, **output: Any) -> None:
+    """Published numbers of a paper beside measured ones."""
+    from bench.published import load_paper
+    from bench.runs import Store
+    from bench.selection import newest
+    from bench.tables.paper import paper_sheets
+
+    main = [next(iter(load_paper(paper).tables))]
+    chosen = [] if "all" in tables else tables or main
+    _show(paper_sheets(list(newest(Store(runs)).values()), paper, chosen), **output)
+
+
+def _show(sheets: Sequence[Sheet], form: str | None, intervals: bool, out: Path | None) -> None:
+    """Print tables, or write them to a file."""
+    from bench.cache import write_atomically
+    from bench.console import console
+    from bench.errors import BenchError
+    from bench.tables.render import FORMATS, render_file
+    from bench.tables.terminal import print_sheets, sheets_as_text
+
+    suffix = out.suffix.removeprefix(".") if out else ""
+    chosen = form or (TERMINAL if out is None or suffix == "txt" else suffix)
+    if chosen not in (TERMINAL, *FORMATS):
+        raise BenchError(
+            f"{out} does not say which form the table should have: end it in .md, .csv, .tex, .html or .txt."
+        )
+    if out is None and chosen == TERMINAL:
+        print_sheets(sheets, console(), intervals)
+        return
+    text = sheets_as_text(sheets, intervals) if chosen == TERMINAL else render_file(sheets, chosen, intervals)
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        write_atomically(out, text.encode())
+        click.echo(out)
