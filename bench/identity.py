@@ -47,8 +47,7 @@ def identify(model: Colorizer) -> Identity:
     record = ModelRecord(
         name=name,
         family=card.family if card else name,
-        # Folding for inference can merge parameters, so the card's count goes before what is left of them.
-        parameters=(card.parameters if card else None) or sum(p.numel() for p in model.parameters()),
+        parameters=(origin.parameters if origin else None) or sum(p.numel() for p in model.parameters()),
         working_size=model.working_size,
         weights=origin.name if origin else "in memory",
         source=origin.source if origin else "memory",

@@ -31,6 +31,7 @@ class Provenance:
         sha256: of the whole file, or ``"none"``.
         model: the name the model was asked for by.
         options: what went to its constructor.
+        parameters: of the network as built, before folding for inference merges some; None = not counted.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Provenance:
     sha256: str = "none"
     model: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    parameters: int | None = None
 
 
 def load_model(
@@ -65,9 +67,10 @@ def load_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # untrained weights, too, are the same in every process and every run
         model = registry.build(name, **options)
+    parameters = sum(p.numel() for p in model.parameters())
     if path is not None:
         _load_file(model, path)
-    model.provenance = replace(provenance, model=name, options=options)
+    model.provenance = replace(provenance, model=name, options=options, parameters=parameters)
     return model.prepare_for_inference().to(target)
 
 

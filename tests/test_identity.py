@@ -12,6 +12,7 @@ import torch
 import bench
 from bench.colorizer import Colorizer
 from bench.identity import identify
+from bench.registry import card_of
 
 
 def digest(model: Colorizer) -> str:
@@ -60,3 +61,13 @@ def test_every_source_of_the_model_s_package_counts(tmp_path: Path) -> None:
     assert len(before.strip()) == 12
     (package / "core.py").write_text("SCALE = 2.0\n")
     assert source() != before
+
+
+def test_parameters_are_those_of_the_network_as_built() -> None:
+    whole, half = (
+        identify(bench.load_model("ddcolor-mini", "random", "cpu", **options)).record.parameters
+        for options in ({}, {"color_decoder": False})
+    )
+    assert whole == card_of("ddcolor-mini").parameters
+    assert half is not None
+    assert half < 1_200_000

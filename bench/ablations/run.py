@@ -74,6 +74,8 @@ def ablate(
     from bench.training.guard import DivergenceError
 
     datasets, protocol = _find(ablation, data_root)
+    for member in members:
+        check_same_training(member)
     _check(members)
     fabric = connect(device)
     failures: dict[str, str] = {}
@@ -106,11 +108,9 @@ def train_member(
     """Train, from where it was, and export the weights; nothing if they are there.
 
     Raises:
-        ConfigError: the folder holds another training.
         DivergenceError: a loss exploded.
         KeyboardInterrupt: somebody asked to stop; there is a checkpoint.
     """
-    check_same_training(member)
     if not member.trained:
         from bench.training.export import export
         from bench.training.logs import report

@@ -17,7 +17,7 @@ from bench.loading import check_weights, load_model
 from bench.registry import ModelCard, card_of, list_models
 
 _LOADED = 3  # networks that are kept in memory
-_SHOWN = 1280  # pixels of the longer side of what is clicked on
+_SHOWN = (640, 1280)  # pixels of the longer side of what is clicked on, at least and at most
 
 
 class Studio:
@@ -96,7 +96,7 @@ class Photo:
     Args:
         name: of the file, without suffix.
         image: RGB or RGBA, upright, at full resolution.
-        shown: RGB, reduced if it is large: what the page shows and the visitor clicks on.
+        shown: RGB, reduced if it is large and enlarged if it is small: what the visitor clicks on.
     """
 
     name: str
@@ -107,9 +107,10 @@ class Photo:
     def read(cls, path: Path, name: str) -> Photo:
         """Raises ImageError, which calls the file ``name``, where it is no photograph."""
         image = read_photo(path.read_bytes(), name)
-        shown = image.convert("RGB")
-        shown.thumbnail((_SHOWN, _SHOWN))
-        return cls(Path(name).stem, image, shown)
+        longest = max(image.size)
+        scale = min(max(longest, _SHOWN[0]), _SHOWN[1]) / longest
+        width, height = (max(1, round(side * scale)) for side in image.size)
+        return cls(Path(name).stem, image, image.convert("RGB").resize((width, height)))
 
     def pixel(self, x: float, y: float) -> tuple[int, int]:
         """A place on what is shown -> the pixel of the photograph there."""

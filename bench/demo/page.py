@@ -108,8 +108,8 @@ class _Page:
         # The file as it was dropped, not as gradio decodes it: bench.images reads more kinds, and says what is wrong.
         self.canvas.upload(self._open, self.canvas, opened, preprocess=False, show_progress="minimal")
         self.canvas.clear(lambda: self._opened(None), None, opened)
-        self.canvas.select(self._place, [self.photo, self.models, self.colour, self.hints], self.hints)
-        self.hints.change(self._redraw, [self.photo, self.hints], self.canvas, show_progress="hidden")
+        self.canvas.select(self._place, [self.photo, self.models, self.colour, self.hints], [self.hints, self.canvas])
+        self.hints.input(self._redraw, [self.photo, self.hints], self.canvas, show_progress="hidden")
         self.models.change(self._abilities, self.models, [self.hint_controls, self.sampling_controls])
         inputs = [self.photo, self.models, self.hints, self.seed, self.steps]
         self.start.click(self._colour, inputs, [self.start, self.status, self.results], show_progress="hidden")
@@ -136,14 +136,15 @@ class _Page:
 
     def _place(
         self, photo: Photo | None, models: list[str], colour: str, hints: list[str], click: gr.SelectData
-    ) -> gr.Dropdown:
-        if photo is not None and self._any("hints", models):
-            x, y = photo.pixel(*click.index)
-            hints = list(dict.fromkeys([*hints, f"{x},{y},{hex_colour(colour)}"]))
-        return gr.Dropdown(choices=hints, value=hints)
+    ) -> Updates:
+        if photo is None or not self._any("hints", models):
+            return {}
+        x, y = photo.pixel(*click.index)
+        hints = list(dict.fromkeys([*hints, f"{x},{y},{hex_colour(colour)}"]))
+        return {self.hints: gr.Dropdown(choices=hints, value=hints), self.canvas: photo.marked(_points(hints))}
 
-    def _redraw(self, photo: Photo | None, hints: list[str]) -> Any:
-        return gr.skip() if photo is None else photo.marked(_points(hints))
+    def _redraw(self, photo: Photo | None, hints: list[str]) -> Updates:
+        return {} if photo is None else {self.canvas: photo.marked(_points(hints))}
 
     def _abilities(self, models: list[str]) -> tuple[gr.Group, gr.Group]:
         return gr.Group(visible=self._any("hints", models)), gr.Group(visible=self._any("stochastic", models))

@@ -26,6 +26,7 @@ HUES = 72  # bins of the circle, of 5 degrees
 _COLUMNS = 3
 _PLANE, _HUES, _LINE = 1.15, 0.34, 0.14  # inches: side of a plane, row of hues, line of a name
 _MIDDLES = (np.arange(CELLS) + 0.5) * 2 * LIMIT / CELLS - LIMIT
+_LEAST_HUE = 0.02  # top of the axis where there is hardly any chroma: what rounding leaves is no colour
 _ORIGINALS = Look("originals", (0.25, 0.25, 0.25), "")
 
 
@@ -77,13 +78,13 @@ def chroma_histograms(store: Store, runs: Sequence[Run]) -> Figure:
             originals = colours_of(picture(store, panel.runs[0], i, "target") for i in photos.values())
             found = {_ORIGINALS: originals, **found}
         pictures = f"{len(photos)} picture{'' if len(photos) == 1 else 's'}"
-        blocks.append((f"{panel.title}; colours of {pictures}", found))
+        blocks.append((f"{panel.title}; {pictures}", found))
     with style():
-        heights = [_planes_height(found) + _HUES * len(found) + 1.1 for _, found in blocks]
-        figure = Figure((WIDTH, sum(heights)), layout="constrained")
-        parts = figure.subfigures(len(blocks), 1, height_ratios=heights, squeeze=False).flat
-        for part, (title, found) in zip(parts, blocks, strict=True):
-            above, below = part.subfigures(2, 1, height_ratios=(_planes_height(found) + 0.6, _HUES * len(found) + 0.5))
+        heights = [(_planes_height(found) + 0.6, _hues_height(found) + 0.5) for _, found in blocks]
+        figure = Figure((WIDTH, sum(map(sum, heights))), layout="constrained")
+        parts = figure.subfigures(len(blocks), 1, height_ratios=list(map(sum, heights)), squeeze=False).flat
+        for part, (title, found), its in zip(parts, blocks, heights, strict=True):
+            above, below = part.subfigures(2, 1, height_ratios=its)
             headline(above, title)
             _draw_planes(above, found)
             _draw_hues(below, found)
@@ -91,21 +92,25 @@ def chroma_histograms(store: Store, runs: Sequence[Run]) -> Figure:
 
 
 def _planes_height(found: dict[Look, Colours]) -> float:
-    lines = max(_title(look).count("\n") + 1 for look in found)
+    lines = max(_name(look).count("\n") + 1 for look in found)
     return ceil(len(found) / _COLUMNS) * (_PLANE + _LINE * lines)
 
 
-def _title(look: Look) -> str:
+def _hues_height(found: dict[Look, Colours]) -> float:
+    lines = max(_name(look).count("\n") + 1 for look in found)
+    return len(found) * max(_HUES, _LINE * lines)
+
+
+def _name(look: Look) -> str:
     return wrapped(look.label, _PLANE, 7)
 
 
 def _draw_planes(part: SubFigure, found: dict[Look, Colours]) -> None:
     """One square for each model, with what it uses of the plane; the scale is common."""
     taken = [colours.plane > 0 for colours in found.values()]
-    norm = LogNorm(
-        min(c.plane[its].min() for c, its in zip(found.values(), taken, strict=True)),
-        max(c.plane.max() for c in found.values()),
-    )
+    most = max(colours.plane.max() for colours in found.values())
+    least = min(colours.plane[its].min() for colours, its in zip(found.values(), taken, strict=True))
+    norm = LogNorm(min(least, most / 10), most)
     reach = max(30, 10 * ceil(max(np.abs(_MIDDLES[np.argwhere(its)]).max() for its in taken) / 10))
     grid = part.subplots(ceil(len(found) / _COLUMNS), _COLUMNS, squeeze=False, sharex=True, sharey=True)
     for axes, (look, colours) in zip(grid.flat, found.items(), strict=False):
@@ -121,14 +126,14 @@ def _draw_planes(part: SubFigure, found: dict[Look, Colours]) -> None:
         axes.xaxis.set_major_locator(ticks)
         axes.yaxis.set_major_locator(ticks)
         axes.tick_params(labelsize=6, length=2)
-        axes.set_title(_title(look), size=7)
+        axes.set_title(_name(look), size=7)
     for axes in grid.flat[len(found) :]:
         axes.set_axis_off()
     grid[0, 0].set_ylabel("b*", labelpad=0, size=7)
     grid[-1, 0].set_xlabel("a*", labelpad=0, size=7)
     bar = part.colorbar(image, ax=grid, location="bottom", fraction=0.05, shrink=0.5, aspect=35, pad=0.02)
     bar.set_label("share of pixels (%)", size=7)
-    bar.ax.xaxis.set_major_locator(LogLocator(numticks=5))
+    bar.ax.xaxis.set_major_locator(LogLocator(subs=(1,) if most / least > 50 else (1, 2, 5), numticks=5))
     bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}"))
     bar.ax.minorticks_off()
     bar.ax.tick_params(labelsize=6, length=2)
@@ -142,11 +147,13 @@ def _draw_hues(part: SubFigure, found: dict[Look, Colours]) -> None:
         axes.fill_between(middles, colours.hues, color=look.colour, alpha=0.75, linewidth=0)
         if _ORIGINALS in found:
             axes.plot(middles, found[_ORIGINALS].hues, color=INK, linewidth=0.7, linestyle="--")
-        axes.set_ylabel(wrapped(look.label, 1.2, 7), rotation=0, ha="right", va="center", size=7)
+        axes.set_ylabel(_name(look), rotation=0, ha="right", va="center", size=7)
         axes.tick_params(labelsize=6, length=2)
-    grid[-1].set(xlim=(0, 360), ylim=(0, None), xticks=range(0, 361, 90))
+    highest = max(_LEAST_HUE, *(1.05 * colours.hues.max() for colours in found.values()))
+    grid[-1].set(xlim=(0, 360), ylim=(0, highest), xticks=range(0, 361, 90))
     grid[-1].set_xlabel("hue (degrees)", size=7)
-    strip = grid[-1].inset_axes((0, -0.3, 1, 0.2))
+    inch = len(found) / _hues_height(found)  # in heights of a row, about
+    strip = grid[-1].inset_axes((0, -0.1 * inch, 1, 0.07 * inch))
     angles = np.radians(np.arange(360))
     lab = np.stack((np.full(360, 70.0), 45 * np.cos(angles), 45 * np.sin(angles)), axis=-1)[None]
     strip.imshow(lab2rgb(lab), extent=(0, 360, 0, 1), aspect="auto")

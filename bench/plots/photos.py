@@ -54,8 +54,9 @@ def kept(store: Store, runs: Sequence[Run]) -> dict[str, int]:
     common: dict[str, int] = {}
     for place, run in enumerate(runs):
         rows = per_photo(store, run).sort_values("index")
-        names = zip(rows["name"], rows["index"], strict=True)
-        its = {name: i for name, i in names if all(_path(store, run, i, w).is_file() for w in ("prediction", "target"))}
+        files = {path.name for path in _samples(store, run).glob("*.png")}
+        pairs = zip(rows["name"], rows["index"].tolist(), strict=True)
+        its = {name: index for name, index in pairs if {_file(index, "prediction"), _file(index, "target")} <= files}
         common = its if place == 0 else {name: i for name, i in common.items() if name in its}
     if not common:
         who = ", ".join(dict.fromkeys(run.model.name for run in runs))
@@ -72,15 +73,20 @@ def picture(store: Store, run: Run, index: int, which: Which) -> Pixels:
     Raises:
         ImageError: it is missing or damaged.
     """
-    return read_rgb(_path(store, run, index, which))
+    return read_rgb(_samples(store, run) / _file(index, which))
 
 
 def gray(rgb: Pixels) -> Pixels:
     """What a model is given: the same lightness without chroma, (H, W, 3) uint8 RGB."""
     lab = rgb2lab(rgb)
     lab[..., 1:] = 0
-    return np.rint(255 * lab2rgb(lab)).astype(np.uint8)
+    green = np.rint(255 * lab2rgb(lab)[..., 1:2]).astype(np.uint8)  # the channels differ by rounding
+    return np.repeat(green, 3, axis=-1)
 
 
-def _path(store: Store, run: Run, index: int, which: Which) -> Path:
-    return store.root / run.folder / "samples" / f"{index:06d}.{which}.png"
+def _samples(store: Store, run: Run) -> Path:
+    return store.root / run.folder / "samples"
+
+
+def _file(index: int, which: Which) -> str:
+    return f"{index:06d}.{which}.png"

@@ -23,7 +23,7 @@ from bench.tables.render import render
 from bench.tables.results import results_sheets
 
 PLOTS = ("fid-cf", "bars", "distributions", "pareto", "chroma", "hints", "reproduction")
-_FOLDER = Path(__file__).parent
+_FOLDER = Path(__file__).parent / "web"
 _THEME = ("theme.js",)  # before the first pixel
 _SCRIPTS = ("elements.js", "comparison.js", "viewer.js", "gallery.js", "rows.js", "page.js")
 
@@ -94,12 +94,13 @@ def _page(store: Store, runs: Sequence[Run], title: str, thumbnails: int, kinds:
 
 def _about(runs: Sequence[Run]) -> dict[str, Any]:
     """The figures under the heading."""
+    datasets = [run.dataset for run in runs]
     end: datetime = max(run.environment.end for run in runs)
     return {
         "runs": len(runs),
         "models": len({run.model.name for run in runs}),
-        "datasets": len({(run.dataset.name, run.dataset.split) for run in runs}),
-        "photographs": sum({run.dataset.digest: run.dataset.n for run in runs}.values()),
+        "datasets": len({(each.name, each.split) for each in datasets}),
+        "photographs": sum({each.digest: each.n for each in sorted(datasets, key=lambda each: each.n)}.values()),
         "protocols": list(dict.fromkeys(run.protocol.name for run in runs)),
         "date": end.date().isoformat(),
     }

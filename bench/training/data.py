@@ -206,9 +206,14 @@ def collate(items: Sequence[Sample | DatasetError]) -> Loaded | DatasetError:
 
 
 def default_workers() -> int:
-    """Decoding processes for each training process; torchrun and Slurm say how many share this computer."""
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("SLURM_NTASKS_PER_NODE") or 1)
+    """Decoding processes for each training process; torchrun and Slurm say how many share these cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if "LOCAL_WORLD_SIZE" in os.environ:
+        processes = int(os.environ["LOCAL_WORLD_SIZE"])
+    elif cores < int(os.environ.get("SLURM_CPUS_ON_NODE", "1")):
+        processes = 1  # Slurm has bound each task to cores of its own
+    else:
+        processes = int(os.environ.get("SLURM_NTASKS_PER_NODE", "1"))
     return max(1, min(16, cores // processes - 1)) if cores > processes else 0
 
 

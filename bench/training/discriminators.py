@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import spectral_norm
 
 from bench.colorizer import state_problems
-from bench.errors import WeightsError
+from bench.errors import ConfigError, WeightsError
 
 
 class PatchDiscriminator(nn.Module):
@@ -68,6 +68,7 @@ class SpectralDiscriminator(nn.Module):
 
     def __init__(self, width: int = 64, blocks: int = 3) -> None:
         super().__init__()
+        self.smallest = 4 * 2 ** (blocks + 1)
         layers: list[nn.Module] = [_spectral(3, width, 4, 2), nn.ReLU(), _spectral(width, width, 3), nn.ReLU()]
         for block in range(blocks):
             layers += [_spectral(width, 2 * width, 4, 2), nn.ReLU()]
@@ -80,7 +81,16 @@ class SpectralDiscriminator(nn.Module):
         self.layers = nn.Sequential(*layers, spectral_norm(head))
 
     def forward(self, rgb: Tensor) -> Tensor:
-        """(B, 3, H, W) sRGB in [0, 1] -> (B, 1, h, w) logits, high for real; 256 x 256 gives 13 x 13 with 3 blocks."""
+        """(B, 3, H, W) sRGB in [0, 1] -> (B, 1, h, w) logits, high for real; 256 x 256 gives 13 x 13 with 3 blocks.
+
+        Raises:
+            ConfigError: the image is too small.
+        """
+        if min(rgb.shape[-2:]) < self.smallest:
+            raise ConfigError(
+                f"the discriminator needs at least {self.smallest} x {self.smallest} pixels, not "
+                f"{rgb.shape[-2]} x {rgb.shape[-1]}. Set augment.size, or recipe.losses.adversarial=0."
+            )
         return self.layers(rgb)
 
 

@@ -137,13 +137,23 @@ def make_recipe(name: str, model: Colorizer, options: Mapping[str, Any]) -> Reci
     Raises:
         ConfigError: the model has no recipe, or an option does not fit it.
     """
-    kind = _recipe_of(type(model).__module__)
+    kind = recipe_type(name, type(model).__module__)
+    return kind(model, checked(kind.options_type, options, card_of(name).name, "recipe"))
+
+
+def recipe_type(name: str, module: str) -> type[Recipe[Any, Any]]:
+    """The recipe of the model called ``name``, which ``module``, imported already, defines; see ``make_recipe``.
+
+    Raises:
+        ConfigError: the model has none.
+    """
+    kind = _recipe_of(module)
     if kind is None:
         raise ConfigError(
             f"{name} has no recipe to train by. Expected RECIPE = <a subclass of bench.training.recipe.Recipe> in "
-            f"{type(model).__module__} or in {type(model).__module__}_recipe; docs/adding-a-model.md shows one."
+            f"{module} or in {module}_recipe; docs/adding-a-model.md shows one."
         )
-    return kind(model, checked(kind.options_type, options, card_of(name).name, "recipe"))
+    return kind
 
 
 def _recipe_of(module: str) -> type[Recipe[Any, Any]] | None:

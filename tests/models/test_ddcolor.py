@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bench.color import gray_rgb, join, rgb_to_lab, to_uint8
 from bench.colorizer import Hints
-from bench.errors import HintsError, WeightsError
+from bench.errors import BenchError, HintsError, WeightsError
 from bench.protocol import Preprocessing
 from models.ddcolor import DDColor, ddcolor, ddcolor_mini, ddcolor_tiny
 
@@ -76,6 +76,18 @@ def test_query_maps_mixed_late_as_in_the_paper_give_the_same_chroma(tiny: DDColo
     query_maps = torch.einsum("bqc,bchw->bqhw", tiny.color_decoder(maps), pixels)
     late = tiny.refine(torch.cat((query_maps, rgb), dim=1))
     assert (late - tiny(lightness)).abs().max() < 1e-4
+
+
+@torch.inference_mode()
+def test_query_maps_and_their_weights_make_up_the_chroma(tiny: DDColor) -> None:
+    lightness = golden_lightness(64, 96)
+    maps, weights = tiny.query_maps(lightness)
+    assert (maps.shape, weights.shape) == ((1, 100, 64, 96), (2, 100))
+    rgb = (gray_rgb(lightness) - tiny.mean) / tiny.std
+    rest = nn.functional.conv2d(rgb, tiny.refine.weight[:, -3:], tiny.refine.bias)
+    assert (torch.einsum("kq,bqhw->bkhw", weights, maps) + rest - tiny(lightness)).abs().max() < 1e-4
+    with pytest.raises(BenchError, match="no colour decoder"):
+        ddcolor_mini(color_decoder=False).query_maps(lightness)
 
 
 def test_encoder_layer_norms_use_epsilon_1e_6(tiny: DDColor) -> None:

@@ -27,13 +27,16 @@ def labels(*runs: Run) -> list[str]:
         ({"model__options": {"queries": "20"}}, ("ddcolor (no options)", "ddcolor (queries=20)")),
         ({"environment__precision": "bf16"}, ("ddcolor (fp32)", "ddcolor (bf16)")),
         ({"hints": 1}, ("ddcolor (0 hints)", "ddcolor (1 hint)")),
-        ({"model__sha256": "b" * 64, "environment__precision": "bf16"}, ("ddcolor (aaaaaaaa)", "ddcolor (bbbbbbbb, bf16)")),
+        (
+            {"model__sha256": "b" * 64, "environment__precision": "bf16"},
+            ("ddcolor (aaaaaaaa)", "ddcolor (bbbbbbbb, bf16)"),
+        ),
     ],
 )
 def test_models_of_one_name_are_told_apart_by_what_differs(
     changes: dict[str, Any], told: tuple[str, str] | None
 ) -> None:
-    first = {"model__sha256": "a" * 64}
+    first: dict[str, Any] = {"model__sha256": "a" * 64}
     expected = told or ("ddcolor (paper)", "ddcolor (random weights)")
     assert tuple(labels(made(**first), made(**{**first, **changes}))) == expected
 
@@ -47,8 +50,14 @@ def test_a_model_alone_has_its_name_and_what_a_reader_must_know() -> None:
 @pytest.mark.parametrize(
     ("changes", "titles"),
     [
-        ({"dataset__split": "val50k", "dataset__digest": "e"}, ("imagenet/val5k, n = 5,000", "imagenet/val50k, n = 5,000")),
-        ({"dataset__digest": "e" * 64}, ("imagenet/val5k, n = 5,000 (dddddddd)", "imagenet/val5k, n = 5,000 (eeeeeeee)")),
+        (
+            {"dataset__split": "val50k", "dataset__digest": "e"},
+            ("imagenet/val5k, n = 5,000", "imagenet/val50k, n = 5,000"),
+        ),
+        (
+            {"dataset__digest": "e" * 64},
+            ("imagenet/val5k, n = 5,000 (dddddddd)", "imagenet/val5k, n = 5,000 (eeeeeeee)"),
+        ),
         (
             {"dataset__digest": "e", "dataset__n": 6, "dataset__complete": False},
             ("imagenet/val5k, n = 5,000", "imagenet/val5k, n = 6 of 5,000"),

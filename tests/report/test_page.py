@@ -207,6 +207,17 @@ def test_digits_switch_the_model_and_its_numbers(visit: Visit, store: Path) -> N
     assert card.locator("select").nth(1).locator("option", has_text="third").is_disabled()
 
 
+def test_a_picture_that_was_not_kept_is_said_to_be_missing(visit: Visit) -> None:
+    tab = visit()
+    control(tab, "#gallery", "Right").select_option("3 third<i>")
+    for at, missing in ((0, True), (1, False), (4, True)):
+        card = tab.locator(".card").nth(at)
+        card.scroll_into_view_if_needed()
+        card.locator("img.left[src]").wait_for()
+        assert card.locator(".incomplete").count() == missing
+        assert card.locator("img.right[src]").count() == (not missing)
+
+
 def test_the_gallery_filters_and_sorts(visit: Visit, store: Path) -> None:
     tab = visit()
     gallery = tab.locator("#gallery")
@@ -251,7 +262,9 @@ def test_enlarged_by_key_paged_and_closed_again(visit: Visit, store: Path) -> No
 
 def test_old_photographs_have_no_original(visit: Visit) -> None:
     tab = visit()
+    control(tab, "#gallery", "Dataset").focus()
     control(tab, "#gallery", "Dataset").select_option(index=1)
+    assert control(tab, "#gallery", "Dataset").evaluate("e => e === document.activeElement")
     assert "no colour reference" in tab.locator("#gallery-status").inner_text()
     card = first_card(tab)
     assert card.locator("select").first.locator("option").all_inner_texts() == ["input", "1 first"]

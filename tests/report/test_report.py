@@ -187,6 +187,17 @@ def test_protocol_and_environment_are_told(store: Path, tmp_path: Path) -> None:
         assert expected in text, expected
 
 
+def test_what_a_reader_must_know_of_a_photograph_is_noted(tmp_path: Path) -> None:
+    run = put_run(tmp_path / "runs", "net", ["a", "b", "c"])
+    rows = Store(tmp_path / "runs").rows(run).assign(finite=[1.0, 0.0, 1.0])
+    rows.loc[0, "psnr"] = np.nan
+    Store(tmp_path / "runs").write(run, rows)
+    photos = Page(page_of(tmp_path / "runs", tmp_path)).sets[0]["photos"]
+    told = [photo["notes"] for photo in photos]
+    assert told == [[], ["net gave colours that are not finite"], ["the original has no colour"]]
+    assert photos[0]["values"][0][0] is None
+
+
 @pytest.mark.slow
 def test_runs_without_rows_or_pictures_leave_a_gap_that_is_told(tmp_path: Path) -> None:
     folder = tmp_path / "runs"

@@ -107,3 +107,33 @@ def test_simulated_hints_have_the_number_place_and_colour_they_should() -> None:
             assert torch.allclose(hints.ab[i, :, y, x], ab[i, :, y, x].mean(dim=(1, 2), keepdim=True), atol=1e-4)
     assert {1, 9} <= sides
     assert simulate_hints(ab[:2], SEEDS[:2], 1.0).mask.sum() == 0
+
+
+def test_hints_do_not_ask_the_device_for_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Meta tensors have no values: whatever read one would raise."""
+    ab = torch.randn(6, 2, 24, 24, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match="stop_probability"):
+        simulate_hints(ab, SEEDS[:6], 0.0)
+    found = simulate_hints(ab.to("meta"), SEEDS[:6].to("meta"), 0.2, SEEDS[:6])
+    assert found.ab.is_meta
+    assert found.mask.shape == (6, 1, 24, 24)
+    here, told = simulate_hints(ab, SEEDS[:6], 0.2), simulate_hints(ab, SEEDS[:6], 0.2, SEEDS[:6])
+    assert torch.equal(here.ab, told.ab)
+    assert torch.equal(here.mask, told.mask)
+
+
+def test_augmentation_makes_no_tensors_of_numbers_for_the_device() -> None:
+    """A copy from the host to a meta tensor is as invisible as one to a GPU is slow: count them."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Copies(TorchDispatchMode):
+        found = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            self.found += str(func) in ("aten._to_copy.default", "aten.lift_fresh.default")
+            return func(*args, **(kwargs or {}))
+
+    rgb = photograph()[None].float() / 255
+    with Copies() as copies:
+        turn_hue(saturate(rgb, 1.2), torch.full((1, 1, 1, 1), 0.4))
+    assert copies.found == 0

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import ConfigError, UnknownNameError
-from bench.training.config import load_config, train_config_names
+from bench.training.config import OptimizerConfig, checked, load_config, train_config_names
 
 
 def test_changes_reach_any_depth_and_read_yaml() -> None:
@@ -35,11 +35,20 @@ def test_data_is_taken_as_it_is_written() -> None:
         ("steps", "Expected key=value"),
         ("augment.size=512", r"augment\.size \(512\) must not exceed data\.size \(256\)"),
         ("checkpoints.best=fid", "must be one of validation.metrics"),
+        ("augment.crop_scale=[0.5, 0.1]", r"key 'augment': .*crop_scale must be \[smallest, largest\]"),
+        ("augment.crop_scale=[0, 1]", r"key 'augment\.crop_scale\.0': Input should be greater than 0"),
+        ("augment.saturation=[-1, 1]", r"key 'augment\.saturation\.0': .*greater than or equal to 0"),
+        ("schedule.milestones=[-5]", r"key 'schedule\.milestones\.0': .*greater than or equal to 0"),
     ],
 )
 def test_mistakes_are_named(change: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config("ddcolor", [change])
+
+
+def test_the_decay_rates_of_adam_are_below_one() -> None:
+    with pytest.raises(ConfigError, match=r"key 'recipe\.betas\.1': Input should be less than 1 \(found 1\.5\)"):
+        checked(OptimizerConfig, {"betas": [0.9, 1.5]}, "here", "recipe")
 
 
 def test_files_are_named(tmp_path: Path) -> None:

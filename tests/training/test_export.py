@@ -27,6 +27,8 @@ Photographs = Callable[..., Path]
 STOCHASTIC = {"lab-diffusion-mini"}
 MINIS = [name for name in train_config_names() if name.endswith("-mini")]
 
+FAST = ("schedule.warmup=0", "recipe.generator.lr=0.02")  # far enough that an average of singular vectors is none
+
 
 def trained(name: str, folder: Path, out: Path, *changes: str) -> Path:
     """A run of two steps, with statistics of batch norm that are not those of the beginning."""
@@ -61,6 +63,36 @@ def test_safetensors_are_the_averaged_weights_folded(photographs: Photographs, t
     half = export(run, tmp_path / "half.safetensors", half=True)
     assert half.stat().st_size < 0.6 * path.stat().st_size
     assert load_model("ddcolor-mini", half, device="cpu", layers=2).provenance is not None
+
+
+def test_averaged_weights_are_folded_by_their_own_largest_singular_value(
+    photographs: Photographs, tmp_path: Path
+) -> None:
+    run = trained("ddcolor-mini", photographs(4), tmp_path / "run", "options.layers=2", "ema=0.9", *FAST)
+    average = load(run / "checkpoints" / "step-00000002.pt")["average"]
+    exported = read_state_dict(export(run, tmp_path / "weights.safetensors"))
+    keys = [key.removesuffix("_orig") for key in average if key.endswith("weight_orig")]
+    assert len(keys) > 5
+    for key in keys:
+        matrix = average[f"{key}_orig"].flatten(1)
+        assert average[f"{key}_u"].norm() == pytest.approx(1, abs=1e-5)
+        sigma = average[f"{key}_u"] @ matrix @ average[f"{key}_v"]
+        assert float(sigma) == pytest.approx(float(torch.linalg.svdvals(matrix)[0]), rel=2e-3), key
+        assert float(torch.linalg.svdvals(exported[key].flatten(1))[0]) == pytest.approx(1, abs=2e-3), key
+
+
+def test_training_starts_from_exported_weights_with_spectral_norm(photographs: Photographs, tmp_path: Path) -> None:
+    folder = photographs(4)
+    run = trained("ddcolor-mini", folder, tmp_path / "run", "options.layers=2", "ema=0.9", *FAST)
+    file = export(run, tmp_path / "weights.safetensors")
+    exported = load_model("ddcolor-mini", file, device="cpu", layers=2)
+    changes = ["data.size=64", "augment.size=64", "options.layers=2", "validation.every=0", f"start_from={file}"]
+    model = Trainer(load_config("ddcolor-mini", changes, str(folder)), tmp_path / "next", "cpu").recipe.model.eval()
+    assert sum(key.endswith("weight_orig") for key in model.state_dict()) > 5
+    lightness = torch.rand(1, 1, 64, 64) * 100
+    with torch.inference_mode():
+        expected, found = exported(lightness), model(lightness)
+    assert (found - expected).abs().max() < 0.02 * expected.abs().max()
 
 
 @pytest.mark.slow
@@ -135,7 +167,7 @@ def test_validation_measures_the_weights_with_bench_evaluate(photographs: Photog
     assert done.exit_code == 0, done.output
     measured = json.loads(done.stdout)
     measured = measured[0] if isinstance(measured, list) else measured
-    assert trainer.best == pytest.approx(measured["metrics"]["psnr"]["value"], abs=1e-6)
+    assert trainer.validated.best == pytest.approx(measured["metrics"]["psnr"]["value"], abs=1e-6)
 
 
 def test_safetensors_are_recognised_whatever_the_length_of_their_header(tmp_path: Path) -> None:

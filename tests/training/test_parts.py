@@ -153,7 +153,9 @@ def test_the_guard_names_step_term_and_checkpoint() -> None:
 def test_the_last_checkpoints_and_the_best_are_kept(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path / "c", keep=2)
     for step in (1, 2, 3, 4):
-        checkpoints.save(step, {"x": torch.full((2,), float(step))}, best=step == 2)
+        checkpoints.save(step, {"x": torch.full((2,), float(step))})
+        if step == 2:
+            checkpoints.mark_best(2)
     assert [path.name for path in checkpoints.paths()] == ["step-00000004.pt", "step-00000003.pt"]
     assert load(checkpoints.best)["step"] == 2
     newest = next(checkpoints.paths())
@@ -180,6 +182,7 @@ def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
 
 def test_what_was_logged_after_the_checkpoint_is_forgotten(tmp_path: Path) -> None:
     from rich.console import Console
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     with open(tmp_path / "screen", "w") as screen:  # noqa: PTH123
         console = Console(file=screen)
@@ -190,9 +193,10 @@ def test_what_was_logged_after_the_checkpoint_is_forgotten(tmp_path: Path) -> No
             logs.pictures(30, gray, torch.zeros(2, 2, 8, 8), torch.rand(2, 3, 8, 8))
         with (tmp_path / "metrics.csv").open("a") as file:
             file.write("40,loss/pix")  # cut short by a kill
-        with Logs(tmp_path, 100, 20, tensorboard=False, console=console) as logs:
+        with Logs(tmp_path, 100, 20, tensorboard=True, console=console) as logs:
             logs.numbers(25, {"loss/pixel": 1.0})
     rows = read_metrics(tmp_path / "metrics.csv")
     assert rows == [(10, "loss/pixel", 10 / 7), (20, "loss/pixel", 20 / 7), (25, "loss/pixel", 1.0)]
     assert (tmp_path / "pictures" / "step-00000030.png").is_file()
-    assert list((tmp_path / "tensorboard").glob("events*"))
+    events = EventAccumulator(str(tmp_path / "tensorboard"), purge_orphaned_data=True).Reload()
+    assert [event.step for event in events.Scalars("loss/pixel")] == [10, 20, 25]

@@ -16,7 +16,7 @@ from skimage import data
 from skimage.color import lab2rgb, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio
 
-from bench.errors import BenchError, DatasetError, WeightsError
+from bench.errors import BenchError, ConfigError, DatasetError, WeightsError
 from bench.registry import build, model_names
 from bench.training.config import load_config, train_config_names
 from bench.training.logs import read_metrics
@@ -157,11 +157,123 @@ def test_the_perceptual_loss_is_never_skipped_in_silence() -> None:
         make_recipe("ddcolor-mini", build("ddcolor-mini"), {"losses": {"perceptual": 5}})
 
 
-def test_classes_are_asked_for_when_there_are_none() -> None:
-    recipe = make_recipe("iizuka-mini", build("iizuka-mini"), {})
-    with pytest.raises(DatasetError, match="recipe.losses.classification=0"):
-        next(recipe.phases(batch()))
-    assert set(next(recipe.phases(batch(labels=999))).terms) == {"chroma", "classification"}
+def test_classes_are_asked_for_when_there_are_none(eight: Path, tmp_path: Path) -> None:
+    changes = ["recipe.losses.classification=0.003", "steps=1", "batch_size=2", *QUICK]
+    with pytest.raises(DatasetError, match=r"0 to 999, but 8 of the 8 .*recipe.losses.classification=0"):
+        Trainer(load_config("iizuka-mini", changes, str(eight)), tmp_path, "cpu").run()
+
+
+def test_a_photograph_of_unknown_class_teaches_chroma_alone() -> None:
+    recipe = make_recipe("iizuka-mini", build("iizuka-mini"), {"losses": {"chroma": 0, "classification": 1}})
+    assert recipe.classes == 1000
+    labels = torch.tensor([3, -1, 999, -1])
+    recipe.model.eval()
+    with torch.no_grad():
+        found = next(recipe.phases(replace(batch(), labels=labels))).terms["classification"].item()
+        logits = recipe.model.chroma_and_logits(batch().lightness)[1].double().numpy()
+    chosen = logits[[0, 2], [3, 999]]
+    expected = (np.log(np.exp(logits[[0, 2]]).sum(axis=1)) - chosen).sum() / 4
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert make_recipe("iizuka-mini", build("iizuka-mini"), {"losses": {"classification": 0}}).classes is None
+
+
+def by_hand(rgb: np.ndarray, signed: bool) -> float:
+    """Colourfulness of (3, H, W) in 0..255."""
+    red, green, blue = rgb.reshape(3, -1).astype(np.float64)
+    rg, yb = red - green, (red + green) / 2 - blue
+    if not signed:
+        rg, yb = np.abs(rg), np.abs(yb)
+    return np.hypot(rg.std(ddof=1), yb.std(ddof=1)) + 0.3 * np.hypot(rg.mean(), yb.mean())
+
+
+def test_the_colourfulness_of_the_code_and_of_the_paper_are_two() -> None:
+    from models.ddcolor_recipe import DDColorRecipe
+
+    pictures = batch().rgb
+    values = {signed: [by_hand(x.numpy() * 255, signed) for x in pictures] for signed in (False, True)}
+    assert min(s - a for s, a in zip(values[True], values[False], strict=True)) > 10
+    losses = {"perceptual": 0, "adversarial": 0}
+    found = {}
+    for kind in ("code", "paper"):
+        recipe = make_recipe("ddcolor-mini", build("ddcolor-mini"), {"losses": losses, "colourfulness": kind})
+        assert isinstance(recipe, DDColorRecipe)
+        found[kind] = recipe._dullness(pictures).item()
+    # The code sums over the 4 photographs of a GPU; the paper's formula is that of one.
+    assert found["code"] == pytest.approx(sum(1 - cf / 255 for cf in values[False]), abs=1e-4)
+    assert found["paper"] == pytest.approx(np.mean([1 - cf / 100 for cf in values[True]]), abs=1e-4)
+
+
+def test_colour_enhancement_changes_what_the_discriminator_calls_real(monkeypatch: pytest.MonkeyPatch) -> None:
+    rgb = batch().rgb.numpy()
+    gray = np.einsum("c,bchw->bhw", [0.2989, 0.587, 0.114], rgb)[:, None]
+    for enhance in (1.0, 1.2):
+        options = {"losses": {"perceptual": 0}, "discriminator_width": 4, "color_enhance": enhance}
+        recipe = make_recipe("ddcolor-mini", build("ddcolor-mini"), options)
+        seen: list[torch.Tensor] = []
+        recipe.networks["discriminator"].register_forward_pre_hook(
+            lambda _module, inputs, seen=seen: seen.append(inputs[0])
+        )
+        list(recipe.phases(batch()))
+        expected = np.clip(enhance * rgb + (1 - enhance) * gray, 0, 1)
+        assert np.abs(seen[1].numpy() - expected).max() < 1e-6  # after the generator's turn: real, then fake
+
+
+def test_hub_means_the_weights_of_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    import timm
+
+    from models import ddcolor_recipe
+    from models.ddcolor import Encoder
+
+    asked: list[str] = []
+    create = timm.create_model
+
+    def from_hub(name: str, pretrained: bool, **options: object) -> torch.nn.Module:
+        asked.append(name)
+        return create(name, pretrained=False, **small, **options)
+
+    small = {"depths": (1, 1, 1, 1), "dims": (8, 8, 8, 8)}
+    encoders = {name: Encoder(name, small) for name in ("convnext_tiny", "convnext_large", "convnext_pico")}
+    monkeypatch.setattr(ddcolor_recipe.timm, "create_model", from_hub)
+    for name, encoder in encoders.items():
+        notes = ddcolor_recipe.load_encoder(encoder, "hub")
+        assert notes == [f"the encoder starts from {asked[-1]} of timm"]
+        assert asked[-1].split(".")[0] == name
+        assert timm.is_model_pretrained(asked[-1])
+    assert asked[:2] == ["convnext_tiny.fb_in22k", "convnext_large.fb_in22k"]
+    assert not timm.is_model_pretrained("convnext_pico.fb_in22k")  # so it is timm's default
+    files = {timm.get_pretrained_cfg(name).url.rsplit("/")[-1] for name in asked[:2]}
+    assert files == {"convnext_tiny_22k_224.pth", "convnext_large_22k_224.pth"}
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("ddcolor-mini", "discriminator_width", 0),
+        ("ddcolor-mini", "discriminator_width", 3),
+        ("ddcolor-mini", "colourfulness_batch", 0),
+        ("ddcolor-mini", "color_enhance", -1),
+        ("ddcolor-mini", "losses.pixel", -0.1),
+        ("ddcolor-mini", "losses.pixel", float("nan")),
+        ("multicolor-mini", "discriminator_width", 0),
+        ("multicolor-mini", "real_label", 1.5),
+        ("pix2pix-mini", "discriminator_width", -4),
+        ("pix2pix-mini", "real_label", 0),
+        ("pix2pix-resnet18-mini", "pretrain_steps", -1),
+        ("siggraph17-mini", "stop_probability", 0),
+        ("siggraph17-mini", "stop_probability", 1.01),
+        ("siggraph17-mini", "classification_steps", -1),
+        ("eccv16-mini", "neighbours", 0),
+        ("eccv16-mini", "neighbours", 314),
+        ("eccv16-mini", "rebalance", 0),
+        ("eccv16-mini", "gray_limit", -5),
+        ("iizuka-mini", "losses.classification", -1),
+        ("lab-diffusion-mini", "losses.denoising", -1),
+    ],
+)
+def test_options_that_cannot_be_are_refused_by_name(name: str, option: str, value: float) -> None:
+    first, _, second = option.partition(".")
+    with pytest.raises(ConfigError, match=rf"{name}.*key 'recipe\.{option}': Input should be .*\(found {value}\)"):
+        make_recipe(name, build(name), {first: {second: value} if second else value})
 
 
 @pytest.mark.parametrize("name", ["ddcolor", "ddcolor-tiny", "pix2pix-resnet18", "multicolor"])

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -58,8 +59,8 @@ def stopped_in_validation(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> 
 
     measure = _Job._measure
 
-    def and_ask_to_stop(self: _Job, batch: object) -> None:
-        measure(self, batch)  # type: ignore[arg-type]
+    def and_ask_to_stop(self: _Job, *arguments: Any) -> None:
+        measure(self, *arguments)
         os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patch:

@@ -6,11 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -33,6 +30,8 @@ SMALL = [
     *SMALL_OF_ANY, "augment.size=64", "data.size=72", "recipe.losses.adversarial=1", "recipe.discriminator_width=4",
     "options.layers=2",
 ]  # fmt: skip
+
+PLAIN = ["recipe.losses.adversarial=0"]
 
 
 def config(folder: Path, *changes: str) -> TrainConfig:
@@ -101,14 +100,18 @@ def in_processes(count: int, folder: Path, out: Path, *changes: str) -> None:
 def test_two_processes_make_the_same_run_as_one(photographs: Photographs, tmp_path: Path) -> None:
     folder = photographs(11)
     changes = ["steps=5", "sync_batch_norm=true", "validation.every=5", "validation.limit=3", "validation.size=64"]
-    changes += [f"validation.dataset=folder:{folder}", "log.every=1"]
+    changes += [f"validation.dataset=folder:{folder}", "schedule.warmup=0", "recipe.losses.colourfulness=0"]
     in_processes(1, folder, tmp_path / "one", *changes)
     in_processes(2, folder, tmp_path / "two", *changes)
-    expected, found = losses(tmp_path / "one"), losses(tmp_path / "two")
+    still = ["recipe.generator.lr=1e-12", "recipe.discriminator.lr=1e-12"]
+    run(config(folder, *changes, "validation.every=0", *still), tmp_path / "still")
+    expected, found, untrained = (losses(tmp_path / name) for name in ("one", "two", "still"))
     assert expected.keys() == found.keys()
-    assert len(expected) == 5 * 4
-    for key, value in expected.items():
-        assert found[key] == pytest.approx(value, rel=1e-3), key
+    assert len(expected) == 5 * 3  # pixel, adversarial, discriminator
+    learnt = max(abs(untrained[key] / value - 1) for key, value in expected.items())
+    apart = max(abs(found[key] / value - 1) for key, value in expected.items())
+    assert apart < 1e-3
+    assert learnt > 20e-3  # so that updates that differ would show
     numbers = [
         {
             name: value
@@ -155,6 +158,46 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_says_where(photographs: P
     assert [path.name for path in trainer.checkpoints.paths()] == ["step-00000002.pt"]
 
 
+def test_no_checkpoint_holds_weights_that_are_none(photographs: Photographs, tmp_path: Path) -> None:
+    """A gradient can be NaN where the loss is not; the next loss, which would tell, comes after the checkpoint."""
+    trainer = Trainer(config(photographs(8), "steps=6", "checkpoints.every=2", *PLAIN), tmp_path / "run", "cpu")
+    bias = dict(trainer.recipe.model.named_parameters())["refine.bias"]
+    bias.register_hook(lambda gradient: gradient * torch.nan if trainer.step == 3 else gradient)
+    with pytest.raises(DivergenceError, match=r"step 4: the weights of 'model' and .*'average'.*step-00000002\.pt"):
+        trainer.run()
+    assert [path.name for path in trainer.checkpoints.paths()] == ["step-00000002.pt"]
+
+
+def test_the_advice_after_a_divergence_can_be_followed(photographs: Photographs, tmp_path: Path) -> None:
+    folder, out = photographs(8), tmp_path / "run"
+    same = [*PLAIN, "schedule.kind=constant", "schedule.warmup=0"]
+    run(config(folder, "steps=1", *same), out)
+    advised = [*same, "steps=2", "clip=0.5", "recipe.generator.lr=0.000125"]
+    with pytest.raises(ConfigError, match=r"another run \(recipe"):
+        run(config(folder, *advised, "recipe.generator.weight_decay=0.1"), out, resume=True)
+    assert run(config(folder, *advised), out, resume=True).finished
+    rates = [value for _, name, value in read_metrics(out / "metrics.csv") if name == "learning rate/generator"]
+    assert rates == pytest.approx([1e-3, 0.000125])
+
+
+def test_a_silent_run_writes_its_numbers_too(photographs: Photographs, tmp_path: Path) -> None:
+    settings = config(photographs(8), "steps=2", "log.grid_every=2", "recipe.losses.adversarial=1")
+    train(settings, tmp_path / "run", device="cpu")
+    names = {name for _, name, _ in read_metrics(tmp_path / "run" / "metrics.csv")}
+    assert {"loss/pixel", "images/s", "learning rate/generator", "learning rate/discriminator"} <= names
+    assert (tmp_path / "run" / "pictures" / "step-00000002.png").is_file()
+
+
+def test_sizes_that_a_network_cannot_take_are_refused(photographs: Photographs, tmp_path: Path) -> None:
+    folder = photographs(2)
+    with pytest.raises(ConfigError, match=r"augment\.size 40: .* multiples of 32"):
+        Trainer(config(folder, "augment.size=40"), tmp_path / "a", "cpu")
+    with pytest.raises(ConfigError, match=r"augment\.size 64: .* multiples of 128"):
+        Trainer(load_config("pix2pix-mini", ["augment.size=64"], str(folder)), tmp_path / "b", "cpu")
+    with pytest.raises(ConfigError, match="discriminator needs at least 64 x 64"):
+        run(config(folder, "augment.size=32", "batch_size=2"), tmp_path / "c")
+
+
 def test_a_folder_with_a_run_is_not_overwritten(photographs: Photographs, tmp_path: Path) -> None:
     folder = photographs(8)
     run(config(folder, "steps=1"), tmp_path / "run")
@@ -172,44 +215,3 @@ def test_skipped_photographs_are_named(photographs: Photographs, tmp_path: Path)
     assert outcome.step == 4
     assert list(outcome.skipped) == ["broken.png"]
     assert "damaged" in outcome.skipped["broken.png"]
-
-
-@pytest.mark.slow
-def test_sigterm_saves_and_the_same_command_continues(photographs: Photographs, tmp_path: Path) -> None:
-    folder, out = photographs(8), tmp_path / "run"
-    settings = [f"--set={c}" for c in (*SMALL, "steps=400")]
-    command = [sys.executable, "-m", "bench", "train", "ddcolor-mini", "--data", str(folder), "--out", str(out)]
-    command += ["--device", "cpu", *settings]
-    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not ((out / "metrics.csv").is_file() and len(losses(out)) > 8) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    process.send_signal(signal.SIGTERM)
-    _, notes = process.communicate(timeout=60)
-    assert process.returncode == 130, notes
-    assert "--resume" in notes
-    saved = load(next(iter((out / "checkpoints").glob("step-*.pt"))))["step"]
-    assert 0 < saved < 400
-    again = config(folder, f"steps={saved + 1}", "log.every=1")
-    assert run(again, out, resume=True).step == saved + 1
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("setting", ["precision=bf16", "precision=fp16", "channels_last=true", "compile=true"])
-def test_faster_settings_learn_the_same(
-    setting: str, photographs: Photographs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = photographs(8)
-    # Tracing is ours to get right; generating code, which takes minutes, is torch's.
-    compiler = MagicMock(side_effect=partial(torch.compile, backend="eager"))
-    monkeypatch.setattr("torch.compile", compiler)
-    curves = []
-    for name, changes in (("plain", ("precision=fp32", "channels_last=false")), ("fast", (setting,))):
-        small = ("steps=4", "augment.size=32", "data.size=32", "batch_size=2", "options.widths=[4, 8, 8, 8]")
-        settings = load_config("eccv16-mini", [*SMALL_OF_ANY, *small, *changes], str(folder))
-        run(settings, tmp_path / name)
-        curves.append(losses(tmp_path / name))
-    assert curves[0].keys() == curves[1].keys()
-    for key, value in curves[0].items():
-        assert curves[1][key] == pytest.approx(value, rel=0.05), key
-    assert compiler.called == (setting == "compile=true")

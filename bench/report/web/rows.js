@@ -26,7 +26,8 @@ class Rows {
       this.#arrange();
     };
     const models = [["", "all"], ...set.models.map((name, i) => [String(i), name])];
-    this.controls.replaceChildren(
+    renew(
+      this.controls,
       ...datasetChoice(this.places, place, (p) => this.open(p)),
       finder(change("find")),
       choice("Model", models, "", change("model")).root,
@@ -37,9 +38,10 @@ class Rows {
 
   #head() {
     const { set } = this;
-    const titles = [["Photograph", "", ""], ["Model", "", ""], ...set.numbers.map((n) => [n.label, direction(n), explained(n)])];
-    this.heads = titles.map(([label, arrow, title], column) => {
-      const button = element("button", { type: "button", title: title || false }, label, element("span", { class: "quiet" }, arrow && ` ${arrow}`));
+    const numbers = set.numbers.map((number) => [number.label, direction(number), explained(number)]);
+    this.heads = [["Photograph", "", ""], ["Model", "", ""], ...numbers].map(([label, arrow, title], column) => {
+      const better = element("span", { class: "quiet" }, arrow && ` ${arrow}`);
+      const button = element("button", { type: "button", title: title || false }, label, better);
       button.addEventListener("click", () => this.#sort(column));
       return element("th", { scope: "col", class: column < 2 ? "text" : false }, button);
     });
@@ -85,6 +87,7 @@ class Rows {
     this.status.textContent = kept.length
       ? `${counted.format(first + 1)}–${counted.format(end)} of ${counted.format(kept.length)} rows`
       : "No row matches.";
+    this.previous.hidden = this.next.hidden = kept.length <= PAGE;
     this.previous.disabled = first === 0;
     this.next.disabled = end === kept.length;
     this.body.replaceChildren(
@@ -105,7 +108,9 @@ class Rows {
     if (!photo.pictures.includes(String(model))) return photo.name;
     const button = element("button", { type: "button" }, photo.name);
     const shown = () => [...new Set(this.kept.filter((row) => row.photo.pictures.length).map((row) => row.at))];
-    button.addEventListener("click", () => this.viewer.open(this.place, shown(), at, { left: "input", right: String(model) }));
+    button.addEventListener("click", () => {
+      this.viewer.open(this.place, shown(), at, { left: "input", right: String(model) });
+    });
     return button;
   }
 }

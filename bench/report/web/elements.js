@@ -34,9 +34,17 @@ function offer(select, choices, value) {
 /** Which dataset to show; nothing where there is one only. */
 function datasetChoice(places, place, open) {
   if (places.length < 2) return [];
-  const { root } = choice("Dataset", places.map((p) => [String(p), sets[p].title]), String(place), (p) => open(Number(p)));
+  const choices = places.map((p) => [String(p), sets[p].title]);
+  const { root } = choice("Dataset", choices, String(place), (p) => open(Number(p)));
   root.classList.add("wide");
   return [root];
+}
+
+/** New controls in the place of others; whoever was among them stays there. */
+function renew(form, ...controls) {
+  const within = form.contains(document.activeElement);
+  form.replaceChildren(...controls);
+  if (within) form.querySelector("select").focus();
 }
 
 /** A labelled field to filter by text. */
@@ -77,6 +85,11 @@ function sides(set, photo) {
 
 function sideName(set, key) {
   return set.models[Number(key)] ?? key;
+}
+
+/** One side of a comparison; its address is missing where no picture was kept, or none has arrived yet. */
+function side(set, photo, pictures, key) {
+  return { name: sideName(set, key), kept: photo.pictures.includes(key), address: pictures[key] };
 }
 
 /** Numbers of one side of a photograph; null where there are none. */

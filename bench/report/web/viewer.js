@@ -13,13 +13,15 @@ class Viewer {
     this.previous = this.#button("Previous", () => this.#step(-1));
     this.next = this.#button("Next", () => this.#step(1));
     const close = this.#button("Close", () => dialog.close());
+    const region = { class: "scroll", role: "region", "aria-label": "Numbers", tabindex: "0" };
+    const numbers = element("div", region, this.table);
     dialog.append(
       element("header", {}, this.name, this.previous, this.next, close),
       element(
         "div",
         { class: "enlarged" },
         element("div", {}, this.comparison.root, element("div", { class: "sides" }, this.left.root, this.right.root)),
-        element("div", {}, this.notes, element("div", { class: "scroll", role: "region", "aria-label": "Numbers", tabindex: "0" }, this.table)),
+        element("div", {}, this.notes, numbers),
       ),
     );
     dialog.addEventListener("keydown", (event) => this.#key(event));
@@ -53,8 +55,8 @@ class Viewer {
     this.notes.hidden = !photo.notes.length;
     offer(this.left.select, sides(set, photo), this.chosen.left);
     offer(this.right.select, sides(set, photo), this.chosen.right);
-    const side = (key) => ({ name: sideName(set, key), address: pictures[key] });
-    this.comparison.show(photo.name, side(this.chosen.left), side(this.chosen.right));
+    const [left, right] = [this.chosen.left, this.chosen.right].map((key) => side(set, photo, pictures, key));
+    this.comparison.show(photo.name, left, right);
     this.#tabulate(set, photo);
   }
 
@@ -76,9 +78,9 @@ class Viewer {
     );
   }
 
-  #choose(side, key) {
+  #choose(which, key) {
     if (!sets[this.setPlace].photos[this.photoPlace].pictures.includes(key)) return;
-    this.chosen[side] = key;
+    this.chosen[which] = key;
     this.#draw();
   }
 

@@ -21,9 +21,10 @@ class Comparison {
     this.root.style.setProperty("--at", `${percent}%`);
   }
 
-  /** Sides: {name, address}; one without an address is left empty. */
+  /** Sides as ``side`` makes them; one without an address is left empty. */
   show(photo, left, right) {
     this.range.setAttribute("aria-label", `${photo}: divider between ${left.name} and ${right.name}`);
+    this.root.classList.toggle("incomplete", !left.kept || !right.kept);
     this.#put(this.left, photo, left);
     this.#put(this.right, photo, right);
   }

@@ -7,7 +7,8 @@ class Card {
     this.photo = this.set.photos[photoPlace];
     this.own = {}; // sides chosen for this card alone
     this.near = false;
-    this.root = element("article", { class: "card" }, element("h3", { class: "name", title: this.photo.name }, this.photo.name));
+    const { name } = this.photo;
+    this.root = element("article", { class: "card" }, element("h3", { class: "name", title: name }, name));
     this.root.card = this;
   }
 
@@ -26,9 +27,9 @@ class Card {
     this.comparison?.clear();
   }
 
-  choose(side, key) {
+  choose(which, key) {
     if (!this.photo.pictures.includes(key)) return;
-    this.own[side] = key;
+    this.own[which] = key;
     this.draw();
   }
 
@@ -36,26 +37,28 @@ class Card {
     if (!this.near) return;
     const { left, right } = this.chosen;
     const pictures = picturesOf(this.setPlace, this.photoPlace);
-    const side = (key) => ({ name: sideName(this.set, key), address: pictures[key] });
-    this.comparison.show(this.photo.name, side(left), side(right));
+    const [one, other] = [left, right].map((key) => side(this.set, this.photo, pictures, key));
+    this.comparison.show(this.photo.name, one, other);
     this.left.value = left;
     this.right.value = right;
     const values = valuesOf(this.photo, right);
     this.values.replaceChildren(
       ...this.set.numbers.flatMap((number, n) => {
         if (values === null || values[n] === null) return [];
+        const sorted = this.gallery.sort === String(n);
         const term = element("dt", { title: explained(number) }, number.label);
-        return element("div", { class: this.gallery.sort === String(n) ? "sorted" : false }, term, element("dd", {}, printed(number, values[n])));
+        return element("div", { class: sorted && "sorted" }, term, element("dd", {}, printed(number, values[n])));
       }),
     );
   }
 
   #build() {
     this.comparison = new Comparison();
-    this.left = this.#side("left", "Left side");
-    this.right = this.#side("right", "Right side");
+    this.left = this.#select("left", "Left side");
+    this.right = this.#select("right", "Right side");
     this.values = element("dl", { class: "values" });
-    const enlarge = element("button", { type: "button", class: "enlarge", "aria-label": `Enlarge ${this.photo.name}` }, "⤢");
+    const label = `Enlarge ${this.photo.name}`;
+    const enlarge = element("button", { type: "button", class: "enlarge", "aria-label": label }, "+");
     enlarge.addEventListener("click", () => this.#enlarge());
     this.root.append(
       element("div", { class: "picture" }, this.comparison.root, enlarge),
@@ -66,15 +69,16 @@ class Card {
     this.root.addEventListener("keydown", (event) => this.#key(event));
   }
 
-  #side(side, label) {
+  #select(which, label) {
     const select = element("select", { "aria-label": `${label} of ${this.photo.name}` });
-    offer(select, sides(this.set, this.photo), this.chosen[side]);
-    select.addEventListener("change", () => this.choose(side, select.value));
+    offer(select, sides(this.set, this.photo), this.chosen[which]);
+    select.addEventListener("change", () => this.choose(which, select.value));
     return select;
   }
 
   #enlarge() {
-    this.gallery.viewer.open(this.setPlace, this.gallery.shown.map((card) => card.photoPlace), this.photoPlace, this.chosen);
+    const { shown, viewer } = this.gallery;
+    viewer.open(this.setPlace, shown.map((card) => card.photoPlace), this.photoPlace, this.chosen);
   }
 
   #key(event) {
@@ -94,7 +98,10 @@ class Gallery {
     this.places = [...sets.keys()].filter((place) => sets[place].photos.some((photo) => photo.pictures.length));
     this.watcher = new IntersectionObserver(
       (entries) => {
-        for (const { target, isIntersecting } of entries) isIntersecting ? target.card.approach() : target.card.leave();
+        for (const { target, isIntersecting } of entries) {
+          if (isIntersecting) target.card.approach();
+          else target.card.leave();
+        }
       },
       { rootMargin: "400px 0px" },
     );
@@ -109,7 +116,8 @@ class Gallery {
     this.place = place;
     this.chosen = { left: "input", right: this.#firstKept(set) };
     Object.assign(this, { find: "", sort: "", of: "right", order: "down" });
-    this.cards = [...set.photos.keys()].filter((i) => set.photos[i].pictures.length).map((i) => new Card(this, place, i));
+    const kept = [...set.photos.keys()].filter((i) => set.photos[i].pictures.length);
+    this.cards = kept.map((i) => new Card(this, place, i));
     this.#control();
     this.#refresh();
   }
@@ -128,8 +136,7 @@ class Gallery {
     }
     this.shown = kept;
     this.watcher.disconnect();
-    const gone = this.cards.filter((card) => !kept.includes(card));
-    gone.forEach((card) => card.leave());
+    this.cards.filter((card) => card.near && !kept.includes(card)).forEach((card) => card.leave());
     this.list.replaceChildren(...kept.map((card) => card.root));
     kept.forEach((card) => this.watcher.observe(card.root));
     this.status.textContent = this.#counted();
@@ -139,9 +146,10 @@ class Gallery {
     const [shown, all] = [this.shown, this.cards].map((cards) => counted.format(cards.length));
     const of = shown === all ? "" : ` of ${all}`;
     const reference = this.set.original ? "" : "; they have no colour reference";
-    const unsorted = this.byNumber && this.shown.length && this.shown.every((card) => this.#value(card.photo) === null);
-    const hint = this.of === "gain" ? "choose models on both sides" : "choose another side";
-    return `${shown}${of} photograph${this.cards.length === 1 ? "" : "s"}${reference}${unsorted ? `; nothing to sort by: ${hint}` : ""}`;
+    const noun = this.cards.length === 1 ? "photograph" : "photographs";
+    const sorted = !this.byNumber || !this.shown.length || this.shown.some((card) => this.#value(card.photo) !== null);
+    const wanted = this.of === "gain" ? "models on both sides" : "another side";
+    return `${shown}${of} ${noun}${reference}${sorted ? "" : `; nothing to sort by: choose ${wanted}`}`;
   }
 
   /** What a card is sorted by; null goes last. */
@@ -168,16 +176,18 @@ class Gallery {
       this[key] = value;
       this.#refresh();
     };
-    const compare = (side) => (value) => {
-      this.chosen[side] = value;
-      for (const card of this.cards) delete card.own[side];
+    const compare = (which) => (value) => {
+      this.chosen[which] = value;
+      for (const card of this.cards) delete card.own[which];
       this.#refresh();
     };
     const numbers = set.numbers.map((number, n) => [String(n), number.label]);
     const several = set.models.length > 1;
-    const of = [["right", "right side"], ["gain", "right minus left"], ...(several ? [["spread", "spread of models"]] : [])];
+    const of = [["right", "right side"], ["gain", "right minus left"]];
+    if (several) of.push(["spread", "spread of models"]);
     const orders = [["down", "highest first"], ["up", "lowest first"]];
-    this.controls.replaceChildren(
+    renew(
+      this.controls,
       ...datasetChoice(this.places, this.place, (p) => this.open(p)),
       finder(change("find")),
       choice("Left", sides(set), this.chosen.left, compare("left")).root,
