@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from bench.cli.options import PATH, GroupedCommand, option, split_commas
+from bench.cli.options import PATH, GroupedCommand, given, option, split_commas
+
+_SEVERAL: dict[str, Any] = {"multiple": True, "callback": split_commas, "metavar": "NAME[,NAME...]", "heading": "What"}
 
 
 @click.command(cls=GroupedCommand)
 @option(
     "--runs", type=PATH, default=Path("results/runs"), show_default=True, heading="What", help="Folder of the Runs."
 )
-@option("--models", multiple=True, callback=split_commas, heading="What", help="Models; default: all. Patterns work.")
-@option("--datasets", multiple=True, callback=split_commas, heading="What", help="Datasets, e.g. coco, imagenet/val5k.")
-@option("--protocol", "protocols", multiple=True, callback=split_commas, heading="What", help="Names or hashes.")
+@option("--models", **_SEVERAL, help="Models, or patterns such as *-mini; default: all.")
+@option("--datasets", **_SEVERAL, help="Datasets, e.g. coco, imagenet/val50k; default: all.")
+@option("--protocol", "protocols", **_SEVERAL, help="Protocols, names or hashes; default: all.")
 @option("--out", type=PATH, required=True, heading="Output", help="A folder for index.html, or a file ending in .html.")
 @option("--title", heading="Output", help="Heading of the page.")
 @option(
     "--thumbnails",
     type=click.IntRange(min=16),
+    default=512,
+    show_default=True,
+    metavar="PIXELS",
     heading="Output",
-    help="Longest side of a picture, in pixels.  [default: 512]",
+    help="Longest side of a picture; larger ones are scaled down.",
 )
 def report(
     runs: Path,
@@ -31,16 +37,13 @@ def report(
     protocols: list[str],
     out: Path,
     title: str | None,
-    thumbnails: int | None,
+    thumbnails: int,
 ) -> None:
-    """Make one web page of Runs: tables, plots, a gallery, every number of every photograph. It needs no network."""
-    from bench.cli.options import given
+    """One web page of Runs: tables, plots, a gallery, every photograph's numbers. It needs no network."""
     from bench.report import write_report
     from bench.runs import Store
     from bench.selection import select
 
     store = Store(runs)
-    page = write_report(
-        store, select(store, models, datasets, protocols), out, **given(title=title, thumbnails=thumbnails)
-    )
-    click.echo(page)
+    chosen = select(store, models, datasets, protocols)
+    click.echo(write_report(store, chosen, out, thumbnails=thumbnails, **given(title=title)))

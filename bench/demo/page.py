@@ -176,7 +176,8 @@ class _Page:
         """A picture with its caption and a way to keep it."""
         file = Path(tempfile.mkdtemp(dir=self.folder), f"{_plain(photo.name)}-{_plain(name)}.png")
         coloured.save(file)
-        facts = [f"{coloured.width} × {coloured.height}", *(["untrained"] if self.studio.untrained else [])]
+        untrained = self.studio.untrained and self.studio.cards[name].trainable
+        facts = [f"{coloured.width} × {coloured.height}", *(["untrained"] if untrained else [])]
         address, model = f"gradio_api/file={quote(str(file))}", html.escape(name)
         return (
             f"<figure><figcaption><b>{model}</b> <span>{', '.join(facts)}</span>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -282,6 +283,21 @@ def test_absent_encoder_weights_are_named(name: str) -> None:
     config = load_config(name)
     with pytest.raises(BenchError, match=r"are not here.*recipe\.encoder=random"):
         make_recipe(name, build(name, **small), config.recipe)
+
+
+@pytest.mark.parametrize("name", MINIS)
+def test_a_step_asks_the_device_for_no_value(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading one has the host wait for the device. Meta tensors have none to read: whatever asks, raises."""
+    monkeypatch.setattr(torch, "autocast", lambda *_args, **_options: nullcontext())  # there is none for meta
+    every_term = {"ddcolor-mini": "adversarial", "multicolor-mini": "adversarial", "iizuka-mini": "classification"}
+    config = load_config(name, [f"recipe.losses.{every_term[name]}=1"] if name in every_term else [])
+    recipe = make_recipe(name, build(name), config.recipe)
+    for network in recipe.networks.values():
+        network.to("meta")
+    here = batch(128, count=2)
+    meta = [getattr(here, part).to("meta") for part in ("rgb", "lightness", "ab", "labels", "seeds")]
+    for step in (0, config.steps):
+        assert list(recipe.phases(Batch(*meta, step, here.seeds)))
 
 
 def test_a_generators_turn_leaves_the_discriminator_alone() -> None:

@@ -101,6 +101,7 @@ def test_two_processes_make_the_same_run_as_one(photographs: Photographs, tmp_pa
     folder = photographs(11)
     changes = ["steps=5", "sync_batch_norm=true", "validation.every=5", "validation.limit=3", "validation.size=64"]
     changes += [f"validation.dataset=folder:{folder}", "schedule.warmup=0", "recipe.losses.colourfulness=0"]
+    changes += ["recipe.generator.lr=0.005", "recipe.discriminator.lr=0.005", "clip=null"]
     in_processes(1, folder, tmp_path / "one", *changes)
     in_processes(2, folder, tmp_path / "two", *changes)
     still = ["recipe.generator.lr=1e-12", "recipe.discriminator.lr=1e-12"]
@@ -110,8 +111,8 @@ def test_two_processes_make_the_same_run_as_one(photographs: Photographs, tmp_pa
     assert len(expected) == 5 * 3  # pixel, adversarial, discriminator
     learnt = max(abs(untrained[key] / value - 1) for key, value in expected.items())
     apart = max(abs(found[key] / value - 1) for key, value in expected.items())
-    assert apart < 1e-3
-    assert learnt > 20e-3  # so that updates that differ would show
+    assert learnt > 0.02
+    assert apart < learnt / 20  # so that updates that differ would show
     numbers = [
         {
             name: value
