@@ -23,6 +23,7 @@ from bench.runs import Run, Store
 LIMIT = 110  # of a* and b*: sRGB has no colours beyond
 CELLS = 55  # along each axis of the plane, of 4 units
 HUES = 72  # bins of the circle, of 5 degrees
+MOST = 48  # pictures of a Run; more change the densities little and take minutes
 _COLUMNS = 3
 _PLANE, _HUES, _LINE = 1.15, 0.34, 0.14  # inches: side of a plane, row of hues, line of a name
 _MIDDLES = (np.arange(CELLS) + 0.5) * 2 * LIMIT / CELLS - LIMIT
@@ -59,7 +60,8 @@ def chroma_histograms(store: Store, runs: Sequence[Run]) -> Figure:
     """Densities in the plane of a* and b*, all on one logarithmic scale, and how much chroma there is of each hue.
 
     Args:
-        store: of the Runs. Those photographs count whose pictures all Runs of a panel kept.
+        store: of the Runs. Those photographs count whose pictures all Runs of a panel kept; of more than ``MOST``,
+            as many spread evenly.
         runs: one block for each dataset and protocol among them.
 
     Raises:
@@ -70,12 +72,11 @@ def chroma_histograms(store: Store, runs: Sequence[Run]) -> Figure:
     look = looks(runs)
     blocks = []
     for panel in panels(runs):
-        photos = kept(store, panel.runs)
-        found = {
-            look(run): colours_of(picture(store, run, i, "prediction") for i in photos.values()) for run in panel.runs
-        }
+        photos = list(kept(store, panel.runs).values())
+        photos = [photos[i] for i in np.linspace(0, len(photos) - 1, min(len(photos), MOST)).astype(int)]
+        found = {look(run): colours_of(picture(store, run, i, "prediction") for i in photos) for run in panel.runs}
         if has_reference(panel.runs[0]):
-            originals = colours_of(picture(store, panel.runs[0], i, "target") for i in photos.values())
+            originals = colours_of(picture(store, panel.runs[0], i, "target") for i in photos)
             found = {_ORIGINALS: originals, **found}
         pictures = f"{len(photos)} picture{'' if len(photos) == 1 else 's'}"
         blocks.append((f"{panel.title}; {pictures}", found))

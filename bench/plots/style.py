@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ STYLE: dict[Any, Any] = {
 WIDTH, HEIGHT = 4.2, 3.0  # inches
 PAGE = 7.0  # inches; the widest a figure may want
 FORMATS = (".png", ".svg", ".pdf")
+_ID = re.compile(r'(?<=["#])[a-z][0-9a-f]{10}(?=[")])')
 INK, FAINT = "0.25", "0.6"  # grays of what is no model: lines of reference, notes
 _CHARACTERS = 15  # that fit into an inch of 8 point type
 
@@ -107,6 +109,14 @@ def save(figure: Figure, path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         with style():
             figure.savefig(path, metadata=metadata)
+        if path.suffix == ".svg":
+            path.write_text(_numbered(path.read_text(encoding="utf-8")), encoding="utf-8")
     except OSError as error:
         raise BenchError(f"{path} cannot be written: {error.strerror or error}.") from error
     return path
+
+
+def _numbered(svg: str) -> str:
+    """Ids by their order: matplotlib hashes places to the last bit, which its layout does not always repeat."""
+    order: dict[str, str] = {}
+    return _ID.sub(lambda match: order.setdefault(match[0], f"id{len(order)}"), svg)

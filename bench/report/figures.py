@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +15,6 @@ from bench.plots import KINDS, draw
 from bench.plots.style import save
 from bench.published import pairs, papers
 from bench.runs import Run, Store
-
-_ID = re.compile(r'(?<=["#])[a-z][0-9a-f]{10}(?=[")])')
 
 
 @dataclass(frozen=True)
@@ -56,10 +53,4 @@ def _plot(store: Store, runs: Sequence[Run], kind: str) -> Plot:
 def _address(figure: Figure) -> str:
     with tempfile.TemporaryDirectory() as folder:
         svg = save(figure, Path(folder) / "plot.svg").read_text(encoding="utf-8")
-    return "data:image/svg+xml;base64," + base64.b64encode(_numbered(svg).encode()).decode("ascii")
-
-
-def _numbered(svg: str) -> str:
-    """Ids by their order: matplotlib hashes places to the last bit, which its layout does not always repeat."""
-    order: dict[str, str] = {}
-    return _ID.sub(lambda match: order.setdefault(match[0], f"id{len(order)}"), svg)
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode("ascii")
