@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bench.colorizer import Colorizer, Generator, Hints
+from bench.configs import Strict
 from bench.gamut import in_gamut_bins, soft_encode
 from bench.registry import ModelCard, Weights
-from bench.training.config import OptimizerConfig, Strict
+from bench.training.config import OptimizerConfig
 from bench.training.rebalancing import ColourPrior
 from bench.training.recipe import Batch, Phase, Recipe, Weight, weighted
 from bench.training.schedules import make_optimizer

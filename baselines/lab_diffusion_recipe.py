@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from baselines.lab_diffusion import LabDiffusion
+from bench.configs import Strict
 from bench.diffusion import STEPS
-from bench.training.config import OptimizerConfig, Strict
+from bench.training.config import OptimizerConfig
 from bench.training.randomness import integers, normal
 from bench.training.recipe import Batch, Phase, Recipe, Weight, weighted
 from bench.training.schedules import make_optimizer

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bench.colorizer import Colorizer, Generator, Hints
+from bench.configs import Strict
 from bench.registry import ModelCard
-from bench.training.config import OptimizerConfig, Strict
+from bench.training.config import OptimizerConfig
 from bench.training.discriminators import PatchDiscriminator, init_normal
 from bench.training.losses import adversarial
 from bench.training.recipe import Batch, Model, Phase, Recipe, Weight, frozen, weighted

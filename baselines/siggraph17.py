@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bench.colorizer import Colorizer, Generator, Hints
+from bench.configs import Strict
 from bench.errors import HintsError
 from bench.registry import ModelCard, Weights
-from bench.training.config import OptimizerConfig, Strict
+from bench.training.config import OptimizerConfig
 from bench.training.hinting import simulate_hints
 from bench.training.recipe import Batch, Phase, Recipe, Weight, weighted
 from bench.training.schedules import make_optimizer

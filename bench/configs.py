@@ -1,20 +1,38 @@
-"""YAML configurations: those that come with the package by their name, any other by its path."""
+"""YAML configurations: found by name or path, and checked; errors name the key and the nearest valid one."""
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bench.errors import ConfigError, UnknownNameError
 
 # Beside this package, in the repository as in an installation.
 _FOLDER = Path(__file__).resolve().parents[1] / "configs"
+_TITLES = {
+    "ablations": "ablation",
+    "protocols": "protocol",
+    "suites": "suite",
+    "train": "training configuration",
+}
+
+
+class Strict(BaseModel):
+    """Settings that refuse a key they do not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Settings = TypeVar("Settings", bound=Strict)
 
 
 def config_names(kind: str) -> list[str]:
-    """The configurations of a kind (a folder of ``configs/``: ``ablations``, ``suites``) that come along, sorted."""
+    """The configurations of a kind (a folder of ``configs/``, such as ``suites``) that come along, sorted."""
     return sorted(path.stem for path in (_FOLDER / kind).glob("*.yaml"))
 
 
@@ -23,20 +41,21 @@ def read_config(kind: str, name_or_path: str | Path) -> tuple[dict[str, Any], Pa
 
     Args:
         kind: see ``config_names``.
-        name_or_path: a name of ``config_names(kind)``, or a YAML file.
+        name_or_path: a name of ``config_names(kind)``, or a YAML file; what has a suffix or a folder is a file.
 
     Raises:
         UnknownNameError: no configuration of that name.
         ConfigError: the file is missing, cannot be read, or holds no ``key: value`` lines.
     """
-    names = config_names(kind)
+    names, what = config_names(kind), _TITLES[kind]
     path = _FOLDER / kind / f"{name_or_path}.yaml" if str(name_or_path) in names else Path(name_or_path).expanduser()
-    what = f"configuration in configs/{kind}"
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError):
         if path.suffix or len(path.parts) > 1:
-            raise ConfigError(f"there is no file {path}. Expected YAML, or a {what}: {', '.join(names)}.") from None
+            raise ConfigError(
+                f"there is no file {path}. Expected YAML, or a {what} of ours: {', '.join(names)}."
+            ) from None
         raise UnknownNameError(what, str(name_or_path), names) from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from error
@@ -45,3 +64,36 @@ def read_config(kind: str, name_or_path: str | Path) -> tuple[dict[str, Any], Pa
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise ConfigError(f"{path} holds no settings. Expected `key: value` lines, as in configs/{kind}.")
     return content, path
+
+
+def checked(kind: type[Settings], content: Mapping[str, Any], where: str, above: str = "") -> Settings:
+    """``content`` as settings of this kind. ``where`` is what errors name, ``above`` the key that holds it.
+
+    Raises:
+        ConfigError: a key or a value does not fit; names the key and the nearest one.
+    """
+    try:
+        return kind.model_validate(dict(content))
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explained(kind, p, where, above) for p in error.errors())) from error
+
+
+def _explained(kind: type[Strict], problem: Any, where: str, above: str) -> str:
+    """One problem of pydantic's as a sentence with file, key and the nearest valid key."""
+    loc = [str(part) for part in problem["loc"]]
+    key = ".".join(([above] if above else []) + loc)
+    if problem["type"] != "extra_forbidden":
+        value = "" if problem["type"] == "missing" or not loc else f" (found {problem['input']!r})"
+        return f"{where}, key {key!r}: {problem['msg']}{value}." if key else f"{where}: {problem['msg']}."
+    known = list(_settings_at(kind, loc[:-1]).model_fields)
+    close = difflib.get_close_matches(loc[-1], known, n=1, cutoff=0.5)
+    guess = f" Did you mean {close[0]!r}?" if close else ""
+    return f"{where}: there is no key {key!r}.{guess} Known: {', '.join(known)}."
+
+
+def _settings_at(kind: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:
+    for part in path:
+        annotation: Any = kind.model_fields[part].annotation
+        candidates = [annotation, *get_args(annotation)]
+        kind = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return kind

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import yaml
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
+from bench.configs import Strict, checked, config_names, read_config
 from bench.errors import ConfigError, UnknownNameError
-
-# Beside this package, in the repository as in an installation; the module name `configs` might be another project's.
-_FOLDER = Path(__file__).resolve().parent.parent / "configs" / "protocols"
 
 _RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
@@ -26,7 +22,7 @@ _RESAMPLING = {
 }
 
 
-class Preprocessing(BaseModel):
+class Preprocessing(Strict):
     """From a photograph of any size to a square test case.
 
     Args:
@@ -34,8 +30,6 @@ class Preprocessing(BaseModel):
         size: side of the square, in pixels.
         resample: a filter of Pillow's (antialiased), or ``opencv-bilinear``: cv2.resize's default, which skips pixels.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     crop: Literal["none", "center"] = "none"
     size: int = Field(default=256, ge=8, le=8192)
@@ -59,7 +53,7 @@ class Preprocessing(BaseModel):
         return np.array(photo.resize((self.size, self.size), _RESAMPLING[self.resample]))
 
 
-class Protocol(BaseModel):
+class Protocol(Strict):
     """How a benchmark is run; a model has no part in it.
 
     Args:
@@ -71,12 +65,10 @@ class Protocol(BaseModel):
         seed: for stochastic models and the bootstrap.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
     preprocessing: Preprocessing = Preprocessing()
-    overrides: dict[str, Preprocessing] = {}
+    overrides: dict[str, Preprocessing] = Field(default_factory=dict)
     metrics: list[str] = Field(min_length=1)
     seed: int = Field(default=0, ge=0, lt=2**63)
 
@@ -94,7 +86,7 @@ class Protocol(BaseModel):
 
 def protocol_names() -> list[str]:
     """The protocols that come with the package, sorted."""
-    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+    return config_names("protocols")
 
 
 def load_protocol(name_or_path: str | Path) -> Protocol:
@@ -107,45 +99,10 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
         UnknownNameError: no such protocol.
         ConfigError: the file is missing, no YAML, or has a key or value that does not fit; says which.
     """
-    text = str(name_or_path)
-    if isinstance(name_or_path, str) and text in protocol_names():
-        return _read(_FOLDER / f"{text}.yaml")
-    if isinstance(name_or_path, Path) or "/" in text or "\\" in text or text.endswith((".yaml", ".yml")):
-        return _read(Path(name_or_path).expanduser())
-    raise UnknownNameError("protocol", text, protocol_names())
-
-
-def _read(path: Path) -> Protocol:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        known = ", ".join(protocol_names())
-        raise ConfigError(f"there is no file {path}. Expected a protocol in YAML, or one of: {known}.") from None
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds no settings. Expected `key: value` lines: {', '.join(Protocol.model_fields)}.")
-    try:
-        protocol = Protocol.model_validate(content)
-    except ValidationError as error:
-        raise ConfigError("\n".join(_explained(path, problem) for problem in error.errors())) from error
+    content, path = read_config("protocols", name_or_path)
+    protocol = checked(Protocol, content, str(path))
     _check_names(protocol, path)
     return protocol
-
-
-def _explained(path: Path, problem: Any) -> str:
-    """One problem of pydantic's as a sentence with file, key and the nearest valid key."""
-    *above, last = problem["loc"] or ("",)
-    key = ".".join(map(str, (*above, last)))
-    if problem["type"] != "extra_forbidden":
-        value = "" if problem["type"] == "missing" else f" (found {problem['input']!r})"
-        return f"{path}, key {key!r}: {problem['msg']}{value}."
-    model = Preprocessing if above else Protocol
-    close = difflib.get_close_matches(str(last), model.model_fields, n=1, cutoff=0.5)
-    guess = f" Did you mean {close[0]!r}?" if close else ""
-    return f"{path}: there is no key {key!r}.{guess} Known: {', '.join(model.model_fields)}."
 
 
 def _check_names(protocol: Protocol, path: Path) -> None:

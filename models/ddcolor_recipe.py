@@ -20,9 +20,10 @@ from torch.optim import Optimizer
 from bench.checkpoints import read_state_dict
 from bench.color import join
 from bench.colorizer import state_problems
+from bench.configs import Strict
 from bench.errors import WeightsError
 from bench.training.augment import saturate
-from bench.training.config import OptimizerConfig, Strict
+from bench.training.config import OptimizerConfig
 from bench.training.discriminators import SpectralDiscriminator
 from bench.training.losses import PerceptualLoss, adversarial, colourfulness
 from bench.training.recipe import Batch, Phase, Recipe, Weight, frozen, weighted

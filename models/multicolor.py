@@ -23,8 +23,9 @@ from torch.optim import Optimizer
 
 from bench.color import gray_rgb, join, mix, rgb_to_lab
 from bench.colorizer import Colorizer, Generator, Hints
+from bench.configs import Strict
 from bench.registry import ModelCard
-from bench.training.config import OptimizerConfig, Strict
+from bench.training.config import OptimizerConfig
 from bench.training.discriminators import PatchDiscriminator
 from bench.training.losses import PerceptualLoss, adversarial, colourfulness
 from bench.training.recipe import Batch, Phase, Recipe, Weight, frozen, weighted

@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from bench.configs import config_names, read_config
+from bench.configs import Strict, checked, config_names, read_config
 from bench.errors import ConfigError, UnknownNameError
 from bench.metrics import NUMBERS
-from bench.training.config import Strict, TrainConfig, checked, load_config
+from bench.training.config import TrainConfig, load_config
 
 KIND = "ablations"
 

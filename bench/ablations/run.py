@@ -14,11 +14,12 @@ from rich.markup import escape
 from bench.ablations.config import Ablation, Member
 from bench.ablations.sheet import ablation_sheet
 from bench.cache import write_atomically
+from bench.configs import checked
 from bench.errors import ConfigError
 from bench.runs import Store
 from bench.tables.render import FORMATS, render_file
 from bench.tables.sheet import Sheet
-from bench.training.config import TrainConfig, check_same_run, checked
+from bench.training.config import TrainConfig, check_same_run
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

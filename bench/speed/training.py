@@ -18,9 +18,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import registry
+from bench.configs import Strict, checked
 from bench.efficiency import peak_memory_mb, reset_peak_memory
 from bench.processes import pick_device
-from bench.training.config import Strict, TrainConfig, checked, load_config
+from bench.training.config import TrainConfig, load_config
 from bench.training.data import PREFETCH, Loaded, default_workers
 from bench.training.recipe import recipe_type
 from bench.training.streams import open_loader

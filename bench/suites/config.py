@@ -8,12 +8,11 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from bench.configs import config_names, read_config
+from bench.configs import Strict, checked, config_names, read_config
 from bench.errors import ConfigError
 from bench.metrics import NUMBERS
 from bench.plots import FROM_RUNS
 from bench.published import papers
-from bench.training.config import Strict, checked
 
 KIND = "suites"
 Format = Literal["md", "csv", "tex", "html"]

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from bench.errors import ConfigError, UnknownNameError
-
-# Beside this package, in the repository as in an installation.
-_FOLDER = Path(__file__).resolve().parents[2] / "configs" / "train"
+from bench.configs import Strict, checked, config_names, read_config
+from bench.errors import ConfigError
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Factor = Annotated[float, Field(ge=0)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Strict(BaseModel):
-    """Settings that refuse a key they do not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class DataConfig(Strict):
@@ -151,9 +142,9 @@ class TrainConfig(Strict):
     """
 
     model: str
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     start_from: str | None = None
-    recipe: dict[str, Any] = {}
+    recipe: dict[str, Any] = Field(default_factory=dict)
     steps: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     accumulate: int = Field(default=1, ge=1)
@@ -182,12 +173,9 @@ class TrainConfig(Strict):
         return self
 
 
-Settings = TypeVar("Settings", bound=Strict)
-
-
 def train_config_names() -> list[str]:
     """The configurations that come with the package, sorted."""
-    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+    return config_names("train")
 
 
 def load_config(name_or_path: str | Path, changes: Sequence[str] = (), data: str | None = None) -> TrainConfig:
@@ -201,26 +189,12 @@ def load_config(name_or_path: str | Path, changes: Sequence[str] = (), data: str
     Raises:
         ConfigError: the file is missing or no YAML, or a key or value does not fit; names the key and the nearest one.
     """
-    text = str(name_or_path)
-    path = _FOLDER / f"{text}.yaml" if text in train_config_names() else Path(text)
-    content = _read(path)
+    content, path = read_config("train", name_or_path)
     for change in changes:
         _change(content, change)
     if data is not None:
         content["data"] = {**(content.get("data") or {}), "path": data}
     return checked(TrainConfig, content, str(path))
-
-
-def checked(kind: type[Settings], content: Mapping[str, Any], where: str, above: str = "") -> Settings:
-    """``content`` as settings of this kind. ``where`` is what errors name, ``above`` the key that holds it.
-
-    Raises:
-        ConfigError: see ``load_config``.
-    """
-    try:
-        return kind.model_validate(dict(content))
-    except ValidationError as error:
-        raise ConfigError("\n".join(_explained(kind, p, where, above) for p in error.errors())) from error
 
 
 # These may differ when a run goes on; anything else would make it another run.
@@ -260,25 +234,6 @@ def _without_rates(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in kept.items() if v != {}}
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError):
-        if path.suffix or len(path.parts) > 1:
-            raise ConfigError(
-                f"there is no file {path}. Expected a configuration in YAML, or one of: "
-                f"{', '.join(train_config_names())}."
-            ) from None
-        raise UnknownNameError("training configuration", str(path), train_config_names()) from None
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds no settings. Expected `key: value` lines, at least model, steps, batch_size.")
-    return content
-
-
 def _change(content: dict[str, Any], change: str) -> None:
     key, sign, value = change.partition("=")
     if not sign or not key.strip():
@@ -297,24 +252,3 @@ def _change(content: dict[str, Any], change: str) -> None:
             content[last] = float(content[last])
         except ValueError:
             return
-
-
-def _explained(kind: type[Strict], problem: Any, where: str, above: str) -> str:
-    """One problem of pydantic's as a sentence with file, key and the nearest valid key."""
-    loc = [str(part) for part in problem["loc"]]
-    key = ".".join(([above] if above else []) + loc)
-    if problem["type"] != "extra_forbidden":
-        value = "" if problem["type"] == "missing" or not loc else f" (found {problem['input']!r})"
-        return f"{where}, key {key!r}: {problem['msg']}{value}." if key else f"{where}: {problem['msg']}."
-    known = list(_settings_at(kind, loc[:-1]).model_fields)
-    close = difflib.get_close_matches(loc[-1], known, n=1, cutoff=0.5)
-    guess = f" Did you mean {close[0]!r}?" if close else ""
-    return f"{where}: there is no key {key!r}.{guess} Known: {', '.join(known)}."
-
-
-def _settings_at(kind: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:
-    for part in path:
-        annotation: Any = kind.model_fields[part].annotation
-        candidates = [annotation, *get_args(annotation)]
-        kind = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
-    return kind

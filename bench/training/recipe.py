@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bench.colorizer import Colorizer
+from bench.configs import Strict, checked
 from bench.errors import ConfigError
 from bench.registry import card_of
-from bench.training.config import Strict, checked
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bench.colorizer import Colorizer, Generator, Hints
-from bench.training.config import OptimizerConfig, Strict
+from bench.configs import Strict
+from bench.training.config import OptimizerConfig
 from bench.training.recipe import Batch, Phase, Recipe, weighted
 from bench.training.schedules import make_optimizer
 

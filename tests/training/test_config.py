@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.configs import checked
 from bench.errors import ConfigError, UnknownNameError
-from bench.training.config import OptimizerConfig, checked, load_config, train_config_names
+from bench.training.config import OptimizerConfig, load_config, train_config_names
 
 
 def test_changes_reach_any_depth_and_read_yaml() -> None:
