@@ -14,7 +14,7 @@ import pandas as pd
 
 from bench.errors import BenchError
 from bench.metrics import NUMBERS, Number
-from bench.runs import Run, Store
+from bench.runs import Run, Store, Which, sample_name
 from bench.selection import select
 from bench.statistics import SignedRank, bootstrap_means, holm, interval, signed_rank
 
@@ -54,9 +54,9 @@ class Side:
                 f"{path}, which holds the values of each photograph, cannot be read: {error}. Measure again."
             ) from error
 
-    def picture(self, index: int, kind: str) -> Path:
-        """Where the ``"prediction"`` or the ``"target"`` of a photograph lies, if it was kept."""
-        return self.folder / "samples" / f"{index:06d}.{kind}.png"
+    def picture(self, index: int, which: Which) -> Path:
+        """Where the prediction for a photograph, or its original, lies if it was kept."""
+        return self.folder / "samples" / sample_name(index, which)
 
 
 @dataclass(frozen=True)

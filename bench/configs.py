@@ -51,7 +51,7 @@ def read_config(kind: str, name_or_path: str | Path) -> tuple[dict[str, Any], Pa
     path = _FOLDER / kind / f"{name_or_path}.yaml" if str(name_or_path) in names else Path(name_or_path).expanduser()
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError):
+    except FileNotFoundError:
         if path.suffix or len(path.parts) > 1:
             raise ConfigError(
                 f"there is no file {path}. Expected YAML, or a {what} of ours: {', '.join(names)}."
@@ -92,8 +92,14 @@ def _explained(kind: type[Strict], problem: Any, where: str, above: str) -> str:
 
 
 def _settings_at(kind: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:
+    """The settings that a key belongs to; keys of mappings and places in lists lead to what these hold."""
     for part in path:
-        annotation: Any = kind.model_fields[part].annotation
-        candidates = [annotation, *get_args(annotation)]
-        kind = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+        if part in kind.model_fields:
+            kind = _settings_in(kind.model_fields[part].annotation) or kind
     return kind
+
+
+def _settings_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _settings_in(part))), None)

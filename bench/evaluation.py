@@ -49,7 +49,7 @@ from bench.runs import (
 )
 from bench.settings import Settings, check_abilities
 from bench.stopping import Interrupted, StopRequest
-from bench.summary import row_table, summarise
+from bench.summary import row_table, summarise, summarise_originals
 from bench.testcases import Batch, TestCases, default_workers, loader
 
 if TYPE_CHECKING:
@@ -349,7 +349,7 @@ class _Job:
         return Run(
             key=self.key,
             complete=n == len(self.dataset),
-            model=self.identity.record.model_copy(update={"macs": macs}),
+            model=self.identity.record.model_copy(update={"macs": macs, "digest": self.identity.digest}),
             dataset=DatasetRecord(
                 name=self.dataset.name,
                 split=self.dataset.split,
@@ -364,6 +364,7 @@ class _Job:
                 name=self.protocol.name, hash=self.protocol.hash, definition=self.protocol.model_dump(mode="json")
             ),
             metrics=numbers,
+            originals=summarise_originals(self.metrics, rows, self.protocol.seed),
             speed=Speed(
                 images_per_second=sum(p.images for p in parts) / seconds if seconds and self.model else None,
                 latency_ms=latency,
@@ -374,6 +375,7 @@ class _Job:
             failures=tuple(Failure(name=self.dataset.names[i], reason=reasons[i]) for i in sorted(reasons)),
             seed=self.protocol.seed,
             hints=self.settings.hints,
+            colourings=self.settings.colourings,
             environment=self._environment(dict(facts)),
         )
 

@@ -22,7 +22,7 @@ from bench.errors import ConfigError, UnknownNameError
 from bench.metrics import NUMBERS
 from bench.protocol import load_protocol
 from bench.runs import Estimate, Record, Run
-from bench.tables.marks import marks, subset
+from bench.tables.marks import LOSSLESS, TRAINED_HERE, hints_mark, subset, weights_mark
 from bench.tables.measures import MEASURES
 
 # Beside this package, in the repository as in an installation.
@@ -51,9 +51,18 @@ class PublishedNumber(Record):
 
 
 class OurNumber(Record):
-    """What a metric of a paper is here: ``name`` as in ``bench.tables.measures``, or how to print what we have not."""
+    """What a metric of a paper is here.
+
+    Args:
+        name: as in ``bench.tables.measures``; None if we have no such number.
+        exact: the variant that the papers' own scripts compute, where ``name`` is another one; it goes before.
+        caveat: why ``name`` does not compare; belongs to ``exact``.
+        label, better, decimals: how to print what we have not.
+    """
 
     name: str | None = None
+    exact: str | None = None
+    caveat: str = ""
     label: str = ""
     better: Literal["higher", "lower", "none"] = "none"
     decimals: int = 0
@@ -66,10 +75,12 @@ class OurMethod(Record):
         model: a registered name; None if it is not here.
         options: of the network, where they differ from the defaults.
         weights: names or patterns of the weights that stand for the method.
+        originals: whether the row is of the photographs themselves; any Run that kept their numbers stands for it.
         note: what must be said of the row.
     """
 
     model: str | None = None
+    originals: bool = False
     options: dict[str, Any] = Field(default_factory=dict)
     weights: tuple[str, ...] = ("*",)
     note: str = ""
@@ -83,6 +94,7 @@ class PaperTable(Record):
         labels: the tables of the CSV it is made of.
         methods: label -> what it is here; others are not here.
         any_weights: whether Runs with other weights than the method's are shown too, with a mark.
+        trained_here: pattern of the files of weights that ``bench ablate`` trains for it.
         note: stands below it.
     """
 
@@ -90,6 +102,7 @@ class PaperTable(Record):
     labels: tuple[str, ...]
     methods: dict[str, OurMethod] = Field(default_factory=dict)
     any_weights: bool = False
+    trained_here: str = ""
     note: str = ""
 
 
@@ -159,7 +172,8 @@ class Pair:
     """A published number and what was measured here in its place.
 
     Args:
-        caveats: why the two do not compare; empty if they do.
+        caveats: why the two do not compare, the gravest first; empty if they do.
+        marks: what a reader must know besides; none of it keeps the two from comparing.
         within: whether the published number lies in the interval of the measured one; None where this has no interval.
     """
 
@@ -167,6 +181,7 @@ class Pair:
     run: Run
     estimate: Estimate
     caveats: tuple[str, ...]
+    marks: tuple[str, ...] = ()
 
     @property
     def within(self) -> bool | None:
@@ -200,7 +215,7 @@ def load_paper(name: str) -> Paper:
 
 
 def pairs(runs: Sequence[Run], paper: str) -> list[Pair]:
-    """Every published number that has been measured here, comparable or not, each Run's number once.
+    """Every published number of a method that has been measured here, comparable or not, each Run's number once.
 
     Args:
         paper: short name.
@@ -212,7 +227,7 @@ def pairs(runs: Sequence[Run], paper: str) -> list[Pair]:
     found: dict[tuple[int, str, str, float], Pair] = {}
     for table in known.tables.values():
         for number in known.numbers_of(table):
-            if known.names[number.metric].name not in NUMBERS:
+            if known.names[number.metric].name not in NUMBERS or _method(table, number).originals:
                 continue
             pair = best_match(runs, known, table, number)
             if pair is not None and pair.estimate.value is not None:
@@ -224,22 +239,16 @@ def pairs(runs: Sequence[Run], paper: str) -> list[Pair]:
 def best_match(runs: Sequence[Run], paper: Paper, table: PaperTable, number: PublishedNumber) -> Pair | None:
     """Of the Runs that stand for a published number the most comparable, then the newest; None without any.
 
-    The pair's estimate has no value where the best Run could not measure this number.
+    A Run with a grave fault comes after all that have only lighter ones, however many. The pair's estimate has no value
+    where none of the Runs could measure this number.
     """
-    name = paper.names[number.metric].name
-    if name is None:
-        return None
-    method = table.methods.get(number.method, OurMethod())
     candidates = [
-        Pair(number, run, estimate, _caveats(run, paper, method))
+        candidate
         for run in runs
-        if _stands_for(run, paper, table, number) and (estimate := MEASURES[name].read(run)) is not None
+        if _stands_for(run, paper, table, number)
+        and (candidate := _candidate(run, paper, table, number)) is not None
     ]
-    return min(
-        candidates,
-        key=lambda pair: (pair.estimate.value is None, len(pair.caveats), -pair.run.environment.end.timestamp()),
-        default=None,
-    )
+    return min(candidates, key=lambda candidate: candidate.place).pair if candidates else None
 
 
 def _read(path: Path) -> Iterator[PublishedNumber]:
@@ -260,13 +269,20 @@ def _stands_for(run: Run, paper: Paper, table: PaperTable, number: PublishedNumb
     anywhere = number.dataset == EVERYWHERE
     if not anywhere and f"{run.dataset.name}/{run.dataset.split}" != paper.datasets.get(number.dataset):
         return False
+    method = _method(table, number)
+    if method.originals:
+        return True
     if run.model.source == "predictions":
         return run.model.name.casefold() == number.method.casefold()
-    method = table.methods.get(number.method, OurMethod())
     if run.model.name != method.model or not (table.any_weights or _has_weights(run, method)):
         return False
     expected = {**paper.defaults, **method.options}
     return {**paper.defaults, **_options(run)} == expected
+
+
+def _method(table: PaperTable, number: PublishedNumber) -> OurMethod:
+    """Of a published number: what it is here; nothing in particular if the table does not say."""
+    return table.methods.get(number.method, OurMethod())
 
 
 def _has_weights(run: Run, method: OurMethod) -> bool:
@@ -285,15 +301,69 @@ def _options(run: Run) -> dict[str, Any]:
     return found
 
 
-def _caveats(run: Run, paper: Paper, method: OurMethod) -> tuple[str, ...]:
-    """Why a Run's numbers do not compare with the paper's."""
-    found = []
-    if run.protocol.hash != paper.protocol_hash:
-        same = run.protocol.name == paper.protocol
-        found.append(f"another version of protocol {paper.protocol}" if same else f"protocol {run.protocol.name}")
-    if part := subset(run):
-        found.append(f"subset {part}")
-    found += marks(run, options=False)
+@dataclass(frozen=True)
+class _Candidate:
+    """A Run that may stand for a published number; ``faults`` as ``_faults`` finds them."""
+
+    pair: Pair
+    faults: Sequence[tuple[float, str]]
+
+    @property
+    def place(self) -> tuple[float, ...]:
+        """Ascending, the most comparable first; a value of the wrong network is worth less than none of the right."""
+        worst, *others = (degree for degree, _ in self.faults)
+        return (worst, self.pair.estimate.value is None, *others, -self.pair.run.environment.end.timestamp())
+
+
+def _candidate(run: Run, paper: Paper, table: PaperTable, number: PublishedNumber) -> _Candidate | None:
+    """None if the Run's protocol does not ask for this number."""
+    method, ours = _method(table, number), paper.names[number.metric]
+
+    def read(name: str | None) -> Estimate | None:
+        if name is None:
+            return None
+        return run.originals.get(name) if method.originals else MEASURES[name].read(run)
+
+    exact = read(ours.exact)
+    is_exact = exact is not None and exact.value is not None
+    estimate = exact if is_exact else read(ours.name)
+    if estimate is None:
+        return None
+    faults = _faults(run, paper, table, method, "" if is_exact else ours.caveat)
+    marks = [MEASURES[ours.exact].column.label] if is_exact and ours.exact else []
+    marks += [LOSSLESS] if run.model.weights == LOSSLESS and not method.originals else []
+    return _Candidate(Pair(number, run, estimate, tuple(words for d, words in faults if d), tuple(marks)), faults)
+
+
+def _faults(run: Run, paper: Paper, table: PaperTable, method: OurMethod, caveat: str) -> list[tuple[float, str]]:
+    """What may keep a Run's number from comparing with the paper's, the gravest first: its degree, 0 = none, in words.
+
+    Args:
+        caveat: what must be said of the number itself, if anything.
+    """
+    part = subset(run)
+    share = run.dataset.n / run.dataset.expected if run.dataset.expected else 0
+    same = run.protocol.name == paper.protocol
+    weights, unknown = weights_mark(run), run.model.source in ("random", "memory")
     if run.model.source == "official" and not _has_weights(run, method):
-        found.append(f"weights {run.model.weights}")
-    return tuple(found)
+        weights = f"weights {run.model.weights}"
+    elif run.model.source == "file" and fnmatch.fnmatchcase(run.model.weights, table.trained_here):
+        weights = TRAINED_HERE
+    elif run.model.weights == LOSSLESS:
+        weights = ""
+    of_model: list[tuple[float, str]] = [
+        (unknown, weights),
+        (bool(run.hints), hints_mark(run)),
+        (bool(weights) and not unknown, weights),
+    ]
+    of_pass: list[tuple[float, str]] = [
+        (
+            run.protocol.hash != paper.protocol_hash,
+            f"another version of protocol {paper.protocol}" if same else f"protocol {run.protocol.name}",
+        ),
+        (bool(caveat), caveat),
+        (not run.complete, "incomplete"),
+        (2 - share if part else 0, f"subset {part}"),
+    ]
+    precision = run.environment.precision
+    return of_pass if method.originals else [*of_model, *of_pass, (precision != "fp32", precision)]

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 RUNS = Path("results/runs")
+Which = Literal["prediction", "target"]  # of the pictures that a Run keeps
 
 
 class Record(BaseModel):
@@ -39,7 +40,12 @@ class Estimate(Record):
 
 
 class ModelRecord(Record):
-    """Which network with which weights. ``sha256`` is the digest of the weights file, None where there is none."""
+    """Which network with which weights.
+
+    Args:
+        sha256: of the file of weights, None where there is none.
+        digest: of all that decides its colours, as ``bench.identity`` finds it.
+    """
 
     name: str
     family: str
@@ -50,6 +56,7 @@ class ModelRecord(Record):
     source: str
     file: str | None = None
     sha256: str | None = None
+    digest: str | None = None
     options: dict[str, Any] = {}
 
 
@@ -109,7 +116,14 @@ class Environment(Record):
 
 
 class Run(Record):
-    """One model measured on one dataset under one protocol."""
+    """One model measured on one dataset under one protocol.
+
+    Args:
+        metrics: number -> what was measured, or why it was not.
+        originals: the numbers that the originals have themselves, such as ``cf``.
+        hints: colours per photograph that the model was given.
+        colourings: of each photograph.
+    """
 
     schema_version: int = SCHEMA_VERSION
     key: str
@@ -118,10 +132,12 @@ class Run(Record):
     dataset: DatasetRecord
     protocol: ProtocolRecord
     metrics: dict[str, Estimate]
+    originals: dict[str, Estimate] = {}
     speed: Speed
     failures: tuple[Failure, ...] = ()
     seed: int
     hints: int = 0
+    colourings: int = 1
     environment: Environment
 
     @property
@@ -134,6 +150,11 @@ def folder_of(dataset: str, split: str, model: str, protocol: str, key: str) -> 
     """dataset-split/model/protocol-key, with anything that is no plain character replaced."""
     parts = (f"{dataset}-{split}", model, f"{protocol}-{key}")
     return Path(*(re.sub(r"[^\w.+-]+", "_", part).strip("._") or "_" for part in parts))
+
+
+def sample_name(index: int, which: Which) -> str:
+    """The file of a kept picture, e.g. ``000012.prediction.png``."""
+    return f"{index:06d}.{which}.png"
 
 
 class Store:
@@ -189,6 +210,10 @@ class Store:
         import pandas as pd
 
         return pd.read_parquet(self.root / run.folder / "per_image.parquet")
+
+    def picture(self, run: Run, index: int, which: Which) -> Path:
+        """Where the prediction for a photograph, or its original, lies if it was kept."""
+        return self.root / run.folder / "samples" / sample_name(index, which)
 
     def __iter__(self) -> Iterator[Run]:
         """Every Run, in the order of their folders."""

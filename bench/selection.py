@@ -46,27 +46,29 @@ def select(
 
 
 def newest(runs: Iterable[Run]) -> dict[tuple[str, ...], Run]:
-    """Of Runs that measured the same, the last; in the order given."""
+    """Of Runs that measured the same, the last complete one, else the last; in the order given."""
     found: dict[tuple[str, ...], Run] = {}
     for run in runs:
         known = found.get(subject(run))
-        if known is None or run.environment.end > known.environment.end:
+        if known is None or (run.complete, run.environment.end) > (known.complete, known.environment.end):
             found[subject(run)] = run
     return found
 
 
 def subject(run: Run) -> tuple[str, ...]:
     """What was measured, apart from the code, the libraries and the machine: Runs that share it are repetitions."""
+    without_file = run.model.digest if run.model.source in ("memory", "predictions") else None
     return (
         run.model.name,
         run.model.source,
-        run.model.sha256 or run.model.weights,
+        run.model.sha256 or without_file or run.model.weights,
         json.dumps(run.model.options, sort_keys=True, default=str),
         run.dataset.name,
         run.dataset.split,
         run.dataset.digest,
         run.protocol.hash,
         str(run.hints),
+        str(run.colourings),
         run.environment.precision,
     )
 

@@ -21,16 +21,19 @@ if TYPE_CHECKING:
 def summarise(
     metrics: Sequence[Metric], parts: Sequence[Part], rows: Mapping[str, Tensor], seed: int
 ) -> dict[str, Estimate]:
-    """Every number the metrics report: from the rows where it has one value per image, else from the merged states."""
+    """Every number the metrics report: from the rows where it has one value per image, else from the merged states.
+
+    One photograph has no interval.
+    """
     n = len(rows["index"])
     found: dict[str, Estimate] = {}
     replicates = _replicates(metrics, rows, seed)
     for metric in metrics:
         if isinstance(metric, ImageMetric):
             values = metric.reduce({c: rows[c].mean().item() for c in metric.columns})
-            spread = metric.reduce({c: replicates[c] for c in metric.columns})
+            spread = metric.intervals({c: replicates[c] for c in metric.columns}) if n > 1 else {}
             for name, value in values.items():
-                low, high = interval(spread[name])
+                low, high = spread.get(name, (None, None))
                 found[name] = Estimate(value=float(value), low=low, high=high, n=n)
         else:
             metric.reset()
@@ -40,6 +43,17 @@ def summarise(
                 number = float(value)
                 reason = None if number == number else "needs at least two photographs"
                 found[name] = Estimate(value=None if reason else number, n=n, reason=reason)
+    return found
+
+
+def summarise_originals(metrics: Sequence[Metric], rows: Mapping[str, Tensor], seed: int) -> dict[str, Estimate]:
+    """The numbers that the originals have themselves, such as their colourfulness."""
+    n, replicates = len(rows["index"]), _replicates(metrics, rows, seed)
+    found = {}
+    for metric in metrics:
+        for name, column in metric.originals.items() if isinstance(metric, ImageMetric) else ():
+            low, high = interval(replicates[column]) if n > 1 else (None, None)
+            found[name] = Estimate(value=rows[column].mean().item(), low=low, high=high, n=n)
     return found
 
 

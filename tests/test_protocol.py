@@ -100,7 +100,7 @@ def test_paper_is_the_papers() -> None:
     assert paper.for_dataset("imagenet", "val5k") == cropped
     for name, split in (("imagenet", "val50k"), ("coco", "val2017"), ("ade20k", "validation"), ("folder:x", "all")):
         assert paper.for_dataset(name, split) == squashed
-    numbers = "fid cf cf_hasler dcf dcf_image psnr ssim lpips_alex lpips_vgg fcd"
+    numbers = "fid cf cf_hasler dcf dcf_image psnr ssim lpips_alex lpips_vgg fcd auc"
     assert paper.metrics == numbers.split()
 
 

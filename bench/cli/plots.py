@@ -41,7 +41,7 @@ _OPTIONS: dict[str, tuple[Decorator, ...]] = {
     "fid-cf": (option("--quality", heading="How", help="Number against cf; default: fid, else fcd."),),
     "bars": (_METRICS,),
     "distributions": (_METRICS,),
-    "pareto": (option("--metric", default="psnr", show_default=True, heading="How", help="Number against images/s."),),
+    "pareto": (option("--metric", default="psnr", show_default=True, heading="How", help="Number against latency."),),
     "hints": (
         option(
             "--published",

@@ -11,6 +11,8 @@ import torch
 import torchmetrics
 from torch import Tensor
 
+from bench.statistics import interval
+
 _CPU_SLICE = 2
 
 
@@ -125,6 +127,8 @@ class ImageMetric(Metric):
         numbers: what is made from their means; default: the means themselves.
     """
 
+    originals: Mapping[str, str] = {}
+    """Numbers that the originals have too -> the columns that hold theirs."""
     total: Tensor
     count: Tensor
 
@@ -157,6 +161,10 @@ class ImageMetric(Metric):
     def reduce(self, means: Mapping[str, Any]) -> dict[str, Any]:
         """Numbers from the means of the columns: floats, or arrays and tensors of replicates, elementwise."""
         return {number: means[number] for number in self.numbers}
+
+    def intervals(self, replicates: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+        """Number -> ends of its 95 % interval, from bootstrap means of the columns."""
+        return {number: interval(values) for number, values in self.reduce(replicates).items()}
 
     def update(self, prediction: Tensor, target: Tensor | None = None) -> None:
         values = self.measure(prediction, target)

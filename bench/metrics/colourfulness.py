@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.metrics.base import ImageMetric
+from bench.statistics import interval
 
 
 def colourfulness(images: Tensor, signed: bool = False) -> Tensor:
@@ -44,6 +45,7 @@ class Colourfulness(ImageMetric):
         alone = ("cf", "cf_hasler")
         if has_target:
             super().__init__((*alone, "cf_target", "dcf_image"), (*alone, "dcf", "dcf_image"))
+            self.originals = {"cf": "cf_target"}
         else:
             super().__init__(alone)
 
@@ -65,3 +67,12 @@ class Colourfulness(ImageMetric):
         if self.has_target:
             numbers |= {"dcf": abs(means["cf"] - means["cf_target"]), "dcf_image": means["dcf_image"]}
         return numbers
+
+    def intervals(self, replicates: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+        """That of ``dcf`` comes from the signed difference: percentiles of an absolute value never reach 0."""
+        found = super().intervals(replicates)
+        if self.has_target:
+            low, high = interval(replicates["cf"] - replicates["cf_target"])
+            nearest = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
+            found["dcf"] = (nearest, max(abs(low), abs(high)))
+        return found

@@ -52,7 +52,7 @@ KINDS: dict[str, Kind] = {
             "bench.plots.distributions:per_photo_distributions", "store and runs",
         ),
         Kind(
-            "pareto", "Quality against speed, one panel for each device.",
+            "pareto", "Quality against the latency of one photograph, one panel for each device.",
             "bench.plots.pareto:quality_against_speed", "runs",
         ),
         Kind(

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from skimage.color import lab2rgb, rgb2lab
 
 from bench.errors import BenchError
-from bench.plots.photos import Pixels, kept, picture
-from bench.plots.series import Look, has_reference, headline, looks, panels
-from bench.plots.style import INK, WIDTH, style, wrapped
+from bench.plots.photos import Pixels, picture, with_pictures
+from bench.plots.series import Look, has_reference, headline, looks, without
+from bench.plots.style import FAINT, INK, WIDTH, style, wrapped
 from bench.runs import Run, Store
 
 LIMIT = 110  # of a* and b*: sRGB has no colours beyond
@@ -62,17 +62,15 @@ def chroma_histograms(store: Store, runs: Sequence[Run]) -> Figure:
     Args:
         store: of the Runs. Those photographs count whose pictures all Runs of a panel kept; of more than ``MOST``,
             as many spread evenly.
-        runs: one block for each dataset and protocol among them.
+        runs: one block for each dataset and protocol among them; those without pictures are named under the figure.
 
     Raises:
         BenchError: there is no Run, or they kept no pictures of the same photographs.
     """
-    if not runs:
-        raise BenchError("there is no Run to draw.")
-    look = looks(runs)
+    look, drawn = looks(runs), with_pictures(store, runs)
     blocks = []
-    for panel in panels(runs):
-        photos = list(kept(store, panel.runs).values())
+    for panel, kept in drawn:
+        photos = list(kept.values())
         photos = [photos[i] for i in np.linspace(0, len(photos) - 1, min(len(photos), MOST)).astype(int)]
         found = {look(run): colours_of(picture(store, run, i, "prediction") for i in photos) for run in panel.runs}
         if has_reference(panel.runs[0]):
@@ -82,7 +80,13 @@ def chroma_histograms(store: Store, runs: Sequence[Run]) -> Figure:
         blocks.append((f"{panel.title}; {pictures}", found))
     with style():
         heights = [(_planes_height(found) + 0.6, _hues_height(found) + 0.5) for _, found in blocks]
-        figure = Figure((WIDTH, sum(map(sum, heights))), layout="constrained")
+        note = without(runs, [run for panel, _ in drawn for run in panel.runs], look, "pictures")
+        note = wrapped(note, WIDTH - 0.3, 7)
+        figure = Figure(
+            (WIDTH, sum(map(sum, heights)) + (_LINE * (note.count("\n") + 2) if note else 0)), layout="constrained"
+        )
+        if note:
+            figure.supxlabel(note, size=7, color=FAINT)
         parts = figure.subfigures(len(blocks), 1, height_ratios=list(map(sum, heights)), squeeze=False).flat
         for part, (title, found), its in zip(parts, blocks, heights, strict=True):
             above, below = part.subfigures(2, 1, height_ratios=its)

@@ -15,10 +15,11 @@ from bench.errors import BenchError
 from bench.metrics import NUMBERS
 from bench.plots.canvas import GAP, HEADLINE, LINE, POINTS, Canvas
 from bench.plots.numbers import axis_label
-from bench.plots.photos import Pixels, gray, kept, per_photo, picture
-from bench.plots.series import Look, Panel, has_reference, looks, panels
-from bench.plots.style import PAGE, WIDTH, style, wrapped
+from bench.plots.photos import Pixels, gray, per_photo, picture, with_pictures
+from bench.plots.series import Look, Panel, has_reference, looks, without
+from bench.plots.style import FAINT, PAGE, WIDTH, style, wrapped
 from bench.runs import Run, Store
+from bench.tables.marks import competes
 
 COUNT = 4  # photographs, unless others are asked for
 _LEAST, _WANTED = 0.6, 0.78  # inches of a picture
@@ -45,17 +46,17 @@ def qualitative_grid(
         photos: names of photographs, or patterns; of several datasets each shows those that it has.
         random: draw as many at random.
         seed: of that draw.
-        differ: as many as the models differ most on: by the widest range of the number under the pictures. Four of
-            them are the default.
+        differ: as many as the models that compete differ most on: by the widest range of the number under the
+            pictures. Four of them are the default.
+
+    Runs without pictures are named under the figure.
 
     Raises:
         BenchError: photographs are chosen in two ways, or one has no pictures, or the Runs kept none in common.
     """
     if (bool(photos), random is not None, differ is not None).count(True) > 1:
         raise BenchError("choose photographs by --photos, by --random or by --differ, not by several of them.")
-    if not runs:
-        raise BenchError("there is no Run to draw.")
-    found = [(panel, kept(store, panel.runs)) for panel in panels(runs)]
+    found = with_pictures(store, runs)
     asked = _asked(photos, [its for _, its in found])
     look = looks(runs)
     blocks: list[_Block] = []
@@ -66,13 +67,15 @@ def qualitative_grid(
         elif random is not None:
             names = sorted(np.random.default_rng(seed).permutation(list(its))[:random], key=its.__getitem__)
         else:
-            names = _widest(values.loc[list(its)], COUNT if differ is None else differ)
+            competing = [place for place, run in enumerate(panel.runs) if competes(run)]
+            names = _widest(values.loc[list(its), competing], COUNT if differ is None else differ)
         if names:
             title = f"{panel.title}; below: {axis_label(number)}" if number else panel.title
             columns = _columns(store, panel, look, values, NUMBERS[number].decimals if number else 0)
             blocks.append(_Block(title.strip(), columns, {name: its[name] for name in names}))
+    left_out = without(runs, [run for panel, _ in found for run in panel.runs], look, "pictures")
     with style():
-        return _figure(blocks)
+        return _figure(blocks, left_out)
 
 
 def _asked(patterns: Sequence[str], there: Sequence[Chosen]) -> list[str]:
@@ -102,7 +105,7 @@ def _values(store: Store, panel: Panel) -> tuple[str | None, pd.DataFrame]:
 
 
 def _widest(values: pd.DataFrame, count: int) -> list[str]:
-    """The photographs on which the models lie farthest apart."""
+    """The photographs on which the models lie farthest apart; of fewer than two models, the first."""
     spread = (values.max(axis=1) - values.min(axis=1)).fillna(0)
     return list(spread.sort_values(ascending=False, kind="stable").index[:count])
 
@@ -171,11 +174,13 @@ def _lines(texts: Sequence[str]) -> int:
     return 1 + max(text.count("\n") for text in texts)
 
 
-def _figure(blocks: Sequence[_Block]) -> Figure:
+def _figure(blocks: Sequence[_Block], note: str) -> Figure:
     most = max(len(block.columns) for block in blocks)
     side = max(_LEAST, min(PAGE / most, max(_WANTED, WIDTH / most)))
     heights = [block.height(side) for block in blocks]
-    canvas = Canvas(side * most, sum(heights))
+    note = wrapped(note, side * most, POINTS)
+    canvas = Canvas(side * most, sum(heights) + (LINE * _lines([note]) if note else 0))
+    canvas.text(note, 0, sum(heights), color=FAINT)
     for block, end, height in zip(blocks, np.cumsum(heights), heights, strict=True):
         block.draw(canvas, end - height, side)
     return canvas.figure

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from skimage.color import lab2rgb, rgb2lab
 
 from bench.errors import BenchError
 from bench.images import read_rgb
-from bench.plots.series import has_reference
-from bench.runs import Run, Store
+from bench.plots.series import Panel, has_reference, panels
+from bench.runs import Run, Store, Which
+from bench.tables.results import dataset_label
 
 Pixels = NDArray[np.uint8]
-Which = Literal["prediction", "target"]
+_LUMINANCE = np.array([0.212671, 0.715160, 0.072169])  # of linear sRGB, as in bench.color
 
 
 def per_photo(store: Store, run: Run) -> pd.DataFrame:
@@ -45,26 +45,39 @@ def original_cf(store: Store, runs: Sequence[Run]) -> float | None:
     return None
 
 
-def kept(store: Store, runs: Sequence[Run]) -> dict[str, int]:
-    """Name -> index of the photographs whose pictures every Run of a panel kept, in the order of the dataset.
+def with_pictures(store: Store, runs: Sequence[Run]) -> list[tuple[Panel, dict[str, int]]]:
+    """Panels of those Runs that kept pictures, each with the photographs that all of its Runs kept.
+
+    Runs that kept none are left out, and so are panels whose Runs kept none in common.
+
+    Returns:
+        never empty; with each panel name -> index of the photographs, in the order of the dataset.
 
     Raises:
-        BenchError: there is none.
+        BenchError: there is no Run, or no panel remains.
     """
-    common: dict[str, int] = {}
-    for place, run in enumerate(runs):
-        rows = per_photo(store, run).sort_values("index")
-        files = {path.name for path in _samples(store, run).glob("*.png")}
-        pairs = zip(rows["name"], rows["index"].tolist(), strict=True)
-        its = {name: index for name, index in pairs if {_file(index, "prediction"), _file(index, "target")} <= files}
-        common = its if place == 0 else {name: i for name, i in common.items() if name in its}
-    if not common:
-        who = ", ".join(dict.fromkeys(run.model.name for run in runs))
+    if not runs:
+        raise BenchError("there is no Run to draw.")
+    found = []
+    for panel in panels(runs):
+        each = {run.folder: its for run in panel.runs if (its := _kept(store, run))}
+        common = [name for name in next(iter(each.values()), {}) if all(name in its for its in each.values())]
+        if common:
+            index = next(iter(each.values()))
+            its_runs = [run for run in panel.runs if run.folder in each]
+            found.append((Panel(panel.title, its_runs), {name: index[name] for name in common}))
+    if not found:
+        who, where = ({f(run): None for run in runs} for f in (lambda run: run.model.name, _dataset))
         raise BenchError(
-            f"{who} kept no pictures of the same photograph of {runs[0].dataset.name}. Measure again and keep more of "
-            "them: bench run --samples 40 --no-resume; or draw fewer models."
+            f"{', '.join(who)} kept no pictures of the same photograph of {', '.join(where)}. Measure again and keep "
+            "more of them: bench run --samples 40 --no-resume; or draw fewer models."
         )
-    return common
+    return found
+
+
+def kept_files(store: Store, run: Run) -> set[Path]:
+    """The pictures that a Run kept."""
+    return set((store.root / run.folder / "samples").glob("*.png"))
 
 
 def picture(store: Store, run: Run, index: int, which: Which) -> Pixels:
@@ -73,20 +86,33 @@ def picture(store: Store, run: Run, index: int, which: Which) -> Pixels:
     Raises:
         ImageError: it is missing or damaged.
     """
-    return read_rgb(_samples(store, run) / _file(index, which))
+    return read_rgb(store.picture(run, index, which))
 
 
 def gray(rgb: Pixels) -> Pixels:
-    """What a model is given: the same lightness without chroma, (H, W, 3) uint8 RGB."""
-    lab = rgb2lab(rgb)
-    lab[..., 1:] = 0
-    green = np.rint(255 * lab2rgb(lab)[..., 1:2]).astype(np.uint8)  # the channels differ by rounding
-    return np.repeat(green, 3, axis=-1)
+    """What a model is given: the same CIE L* without chroma; (H, W, 3) uint8 sRGB to the same."""
+    levels = np.arange(256)
+    luminance = _linear(levels)[rgb] @ _LUMINANCE
+    # Between which midpoints of gray levels it lies: rounding, without the inverse of the transfer curve.
+    nearest = np.searchsorted(_linear(levels[:-1] + 0.5), luminance).astype(np.uint8)
+    return np.repeat(nearest[..., None], 3, axis=-1)
 
 
-def _samples(store: Store, run: Run) -> Path:
-    return store.root / run.folder / "samples"
+def _linear(levels: NDArray[Any]) -> NDArray[np.float64]:
+    """sRGB levels, 0 to 255 -> linear light, 0 to 1 (IEC 61966-2-1)."""
+    levels = levels / 255
+    return np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
 
 
-def _file(index: int, which: Which) -> str:
-    return f"{index:06d}.{which}.png"
+def _kept(store: Store, run: Run) -> dict[str, int]:
+    """Name -> index of the photographs of which a Run kept both the prediction and the original."""
+    files = kept_files(store, run)
+    if not files:
+        return {}
+    rows = per_photo(store, run).sort_values("index")
+    pairs = zip(rows["name"], rows["index"].tolist(), strict=True)
+    return {name: i for name, i in pairs if {store.picture(run, i, which) for which in get_args(Which)} <= files}
+
+
+def _dataset(run: Run) -> str:
+    return dataset_label(run.dataset.name, run.dataset.split)

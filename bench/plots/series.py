@@ -12,6 +12,7 @@ from matplotlib.font_manager import FontProperties
 from bench.plots.style import FAINT, WIDTH, palette, wrapped
 from bench.runs import Run
 from bench.selection import newest
+from bench.tables.results import dataset_label
 
 Way = Callable[[Run], str]
 _DIGITS = 8  # of a digest in a label
@@ -145,23 +146,24 @@ def legend(figure: Figure, entries: Mapping[str, Artist], note: str = "") -> Non
 
 
 def without(runs: Sequence[Run], shown: Sequence[Run], look: Callable[[Run], Look], what: str) -> str:
-    """``Not shown: gray on coco, all on historical (no fid).``; empty if all Runs are shown."""
+    """``Not shown: gray on coco, all on imagenet/val50k (no fid).``; empty if all Runs are shown."""
     there = [id(run) for run in shown]
     missing: list[str] = []
-    for dataset in dict.fromkeys(run.dataset.name for run in runs):
-        its = [run for run in runs if run.dataset.name == dataset]
+    labels = [dataset_label(run.dataset.name, run.dataset.split) for run in runs]
+    for dataset in dict.fromkeys(labels):
+        its = [run for run, label in zip(runs, labels, strict=True) if label == dataset]
         absent = [f"{look(run).label} on {dataset}" for run in its if id(run) not in there]
         missing += [f"all on {dataset}"] if len(absent) == len(its) else dict.fromkeys(absent)
     return f"Not shown: {', '.join(missing)} (no {what})." if missing else ""
 
 
 def _photographs(runs: Sequence[Run]) -> str:
-    """``coco/val2017, n = 250``; with a range where some failed, and how many there should be."""
+    """``coco, n = 250``; with a range where some failed, and how many there should be."""
     dataset = runs[0].dataset
     counts = sorted({run.dataset.n for run in runs})
     n = "–".join(f"{count:,}" for count in dict.fromkeys((counts[0], counts[-1])))
     of = f" of {dataset.expected:,}" if dataset.expected and not all(run.dataset.complete for run in runs) else ""
-    return f"{dataset.name}/{dataset.split}, n = {n}{of}"
+    return f"{dataset_label(dataset.name, dataset.split)}, n = {n}{of}"
 
 
 def _told_apart(titled: Sequence[tuple[Run, str]], aspects: Sequence[Aspect]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.metrics import NUMBERS
 from bench.runs import Environment, Run
+from bench.tables.results import dataset_label
 
 Name = Callable[[Run], str]
 _CONTENT = ("name", "description", "metrics")  # keys of a protocol that are not shown among the others
@@ -157,7 +158,7 @@ def _facts_of(run: Run) -> dict[str, Any]:
         **({"weights file": model.file} if model.file else {}),
         **({"weights sha256": model.sha256} if model.sha256 else {}),
         **({"options": json.dumps(model.options, sort_keys=True, default=str)} if model.options else {}),
-        "photographs": f"{dataset.n:,}{expected} of {dataset.name}/{dataset.split}",
+        "photographs": f"{dataset.n:,}{expected} of {dataset_label(dataset.name, dataset.split)}",
         "dataset digest": dataset.digest,
         "protocol": f"{run.protocol.name} ({run.protocol.hash})",
         "seed": run.seed,

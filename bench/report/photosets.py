@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.metrics import NUMBERS, Number
+from bench.plots.photos import kept_files
 from bench.plots.series import Panel, has_reference, looks, panels
 from bench.report.pictures import embedded
 from bench.runs import Run, Store
+from bench.tables.marks import competes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +50,7 @@ class PhotoSet:
     Args:
         title: of the dataset, and of the protocol if there are several.
         models: one label for each Run.
+        competing: whether each of them competes (see ``bench.tables.marks.competes``): the spread of models is theirs.
         has_original: whether the photographs have colours to compare with.
         numbers: those with a value per photograph.
         photos: in the order of the dataset.
@@ -56,6 +59,7 @@ class PhotoSet:
 
     title: str
     models: Sequence[str]
+    competing: Sequence[bool]
     has_original: bool
     numbers: Sequence[Number]
     photos: Sequence[Photo]
@@ -67,6 +71,7 @@ class PhotoSet:
         return {
             "title": self.title,
             "models": list(self.models),
+            "competing": list(self.competing),
             "original": self.has_original,
             "numbers": [{key: getattr(number, key) for key in shown} for number in self.numbers],
             "photos": [
@@ -96,7 +101,7 @@ def encoded(photos: Sequence[Photo], side: int) -> list[dict[str, str]]:
     """
 
     def one(photo: Photo) -> dict[str, str]:
-        return {key: embedded(path, side, gray=key == INPUT) for key, path in photo.pictures.items()}
+        return {key: embedded(path, side, colourless=key == INPUT) for key, path in photo.pictures.items()}
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow lets go of the interpreter's lock
         return list(pool.map(one, photos))
@@ -112,8 +117,7 @@ def _photoset(store: Store, panel: Panel, models: Sequence[str]) -> PhotoSet:
         if table is None:
             gaps.append(f"{models[place]}: its numbers per photograph are not in the store.")
             continue
-        folder = store.root / run.folder / "samples"
-        kept = {path.name for path in folder.glob("*.png")}
+        kept = kept_files(store, run)
         if not kept:
             gaps.append(f"{models[place]}: no pictures were kept. Measure it with a larger --samples to see them.")
         for row in _records(table):
@@ -121,9 +125,16 @@ def _photoset(store: Store, panel: Panel, models: Sequence[str]) -> PhotoSet:
             photo.values[place] = _printed(row, numbers)
             if row.get("finite", 1) != 1:
                 photo.notes.append(f"{models[place]} gave colours that are not finite")
-            _add_pictures(photo, folder, kept, row["index"], place, has_reference(run))
+            target, prediction = (store.picture(run, row["index"], which) for which in ("target", "prediction"))
+            if target in kept:
+                photo.pictures.setdefault(INPUT, target)
+                if has_reference(run):
+                    photo.pictures.setdefault(ORIGINAL, target)
+            if prediction in kept:
+                photo.pictures[str(place)] = prediction
     ordered = [photos[index] for index in sorted(photos)]
-    return PhotoSet(panel.title, models, has_reference(panel.runs[0]), numbers, ordered, gaps)
+    competing = [competes(run) for run in panel.runs]
+    return PhotoSet(panel.title, models, competing, has_reference(panel.runs[0]), numbers, ordered, gaps)
 
 
 def _rows(store: Store, run: Run) -> pd.DataFrame | None:
@@ -142,16 +153,6 @@ def _photo(row: dict[str, Any], numbers: Sequence[Number], models: int) -> Photo
     nothing: list[list[float | None]] = [[None] * len(numbers) for _ in range(models)]
     original = _printed(row, numbers, "_target")
     return Photo(row["name"], nothing, original, [_GRAY] if row.get("gray") == 1 else [])
-
-
-def _add_pictures(photo: Photo, folder: Path, kept: Collection[str], index: int, place: int, original: bool) -> None:
-    target, prediction = f"{index:06d}.target.png", f"{index:06d}.prediction.png"
-    if target in kept:
-        photo.pictures.setdefault(INPUT, folder / target)
-        if original:
-            photo.pictures.setdefault(ORIGINAL, folder / target)
-    if prediction in kept:
-        photo.pictures[str(place)] = folder / prediction
 
 
 def _printed(row: dict[str, Any], numbers: Sequence[Number], suffix: str = "") -> list[float | None]:

@@ -11,10 +11,10 @@ import unicodedata
 from collections.abc import Sequence
 from itertools import accumulate
 
-from bench.tables.layout import MEASURED, PUBLISHED, Field, Head, Layout, Line
+from bench.tables.layout import PUBLISHED, Field, Head, Layout, Line
 
 _WIDE = 6  # columns of numbers that fit into one column of a paper
-_SHORT = {PUBLISHED: "publ.", MEASURED: "meas."}
+_SHORT = {PUBLISHED: "publ.", "measured": "meas.", "reported": "rep."}
 _RANKS = {0: "{}", 1: r"\textbf{{{}}}", 2: r"\underline{{{}}}"}
 _SPECIAL = {
     "\\": r"\textbackslash{}",

@@ -11,7 +11,7 @@ from bench.tables.sheet import EMPTY, Cell, Column, Row, Sheet
 
 ARROWS = {"higher": "↑", "lower": "↓", "target": "", "none": ""}
 DASH = "–"
-PUBLISHED, MEASURED, DIFFERENCE = "published", "measured", "diff."
+PUBLISHED, DIFFERENCE = "published", "diff."
 _LETTERS = "abcdefghijklmnoprstuvwxyz"  # Unicode has no raised q
 _SUPERSCRIPTS = str.maketrans(_LETTERS, "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ")
 
@@ -93,8 +93,8 @@ class Layout:
 def lay_out(sheet: Sheet, intervals: bool = True, marks_below: bool = False) -> Layout:
     """Everything of a sheet as text; only the markup is left to the forms.
 
-    A column in which a cell has a published number is split into parts: published, measured and, where a cell has both,
-    their difference.
+    A column in which a cell has a published number is split into parts: published, measured (as the sheet calls it) and,
+    where a cell has both, their difference.
 
     Args:
         intervals: whether numbers are followed by half of their interval.
@@ -109,7 +109,7 @@ def lay_out(sheet: Sheet, intervals: bool = True, marks_below: bool = False) -> 
         for mark in (*marks, *(m for c in cells for m in c.marks))
     )
     best, best_published = sheet.ranks(), sheet.ranks("published")
-    parts = [_parts(column) for column in zip(*rows, strict=True)] or [("",) for _ in sheet.columns]
+    parts = [_parts(column, sheet.measured) for column in zip(*rows, strict=True)] or [("",) for _ in sheet.columns]
     lines = []
     for i, (row, cells) in enumerate(zip(sheet.rows, rows, strict=True)):
         fields: list[Field] = []
@@ -130,7 +130,7 @@ def lay_out(sheet: Sheet, intervals: bool = True, marks_below: bool = False) -> 
         heads=tuple(Head(_label(column), split) for column, split in zip(sheet.columns, parts, strict=True)),
         lines=tuple(lines),
         legend=tuple((letter, mark) for mark, letter in letters.items()),
-        notes=(*_signs([field for line in lines for field in line.fields], sheet.spread), *sheet.notes),
+        notes=(*_signs([field for line in lines for field in line.fields], sheet), *sheet.notes),
     )
 
 
@@ -170,6 +170,7 @@ def _printable(sheet: Sheet) -> Sheet:
         title=printable(sheet.title),
         section_head=printable(sheet.section_head),
         row_head=printable(sheet.row_head),
+        measured=printable(sheet.measured),
         columns=[replace(column, label=printable(column.label)) for column in sheet.columns],
         rows=[of_row(row) for row in sheet.rows],
         notes=[printable(note) for note in sheet.notes],
@@ -186,11 +187,11 @@ def _label(column: Column) -> str:
     return f"{column.label}{ARROWS[column.better]}" + (f" ({column.unit})" if column.unit else "")
 
 
-def _parts(cells: Sequence[Cell]) -> tuple[str, ...]:
+def _parts(cells: Sequence[Cell], measured: str) -> tuple[str, ...]:
     if all(cell.published is None for cell in cells):
         return ("",)
     both = any(cell.published is not None and cell.value is not None for cell in cells)
-    return (PUBLISHED, MEASURED, DIFFERENCE) if both else (PUBLISHED, MEASURED)
+    return (PUBLISHED, measured, DIFFERENCE) if both else (PUBLISHED, measured)
 
 
 def _measured(cell: Cell, column: Column, letters: str, rank: int, intervals: bool) -> Field:
@@ -216,12 +217,12 @@ def _difference(cell: Cell, column: Column) -> Field:
     return Field(text if text[0] == "−" or float(text) == 0 else f"+{text}", kind="difference")
 
 
-def _signs(fields: Sequence[Field], spread: str) -> list[str]:
+def _signs(fields: Sequence[Field], sheet: Sheet) -> list[str]:
     """What the signs in the table mean, if it has any."""
     meanings = (
-        (f"± is {spread}", any(field.interval for field in fields)),
+        (f"± is {sheet.spread}", any(field.interval for field in fields)),
         (
-            f"{DIFFERENCE} is measured minus published",
+            f"{DIFFERENCE} is {sheet.measured} minus published",
             any(field.kind == "difference" and field.text for field in fields),
         ),
         (f"{DASH} is not measured", any(field.kind == "absent" for field in fields)),

@@ -8,29 +8,50 @@ from bench.runs import Run
 
 REFERENCE = "reference"  # family of the floor and the ceiling: no colorizers, so that nothing competes with them
 
+TRAINED_HERE = "trained here"
+LOSSLESS = "predictions"  # weights of images that were coloured elsewhere and kept without loss
 _SOURCES = {
-    "shipped": "trained here",
-    "trained here": "trained here",
+    "shipped": TRAINED_HERE,
+    "trained here": TRAINED_HERE,
     "third party": "third-party weights",
     "random": "random weights",
     "memory": "weights in memory",
 }
 
 
-def marks(run: Run, options: bool = True) -> tuple[str, ...]:
+def marks(run: Run) -> tuple[str, ...]:
     """Whatever makes a Run another thing than photographs coloured by official weights in full precision.
 
     That only a part of the split was there is not among them: ``subset`` says that.
-
-    Args:
-        options: whether to name those of the network.
     """
     found = [] if run.complete else ["incomplete"]
-    found += _weights(run)
-    found += [f"{key}={value}" for key, value in sorted(run.model.options.items()) if options]
-    found += [f"{run.hints} hint{'s' * (run.hints > 1)}"] if run.hints else []
+    found += [weights_mark(run)]
+    found += [f"{key}={value}" for key, value in sorted(run.model.options.items())]
+    found += [hints_mark(run)]
     found += [run.environment.precision] if run.environment.precision != "fp32" else []
-    return tuple(found)
+    return tuple(filter(None, found))
+
+
+def weights_mark(run: Run) -> str:
+    """Where the weights came from; empty if they are official or there is nothing to train."""
+    if run.model.source == "predictions":
+        return run.model.weights
+    if run.model.source == "file":
+        return f"weights {run.model.weights}"
+    return _SOURCES.get(run.model.source, "")
+
+
+def hints_mark(run: Run) -> str:
+    """``5 hints``; empty without any."""
+    return f"{run.hints} hint{'s' * (run.hints > 1)}" if run.hints else ""
+
+
+def competes(run: Run) -> bool:
+    """Whether a Run may be called the best of anything: a colorizer that was trained, all of it measured, unaided.
+
+    The floor and the ceiling, random weights, hints and incomplete Runs are shown, but compete with nothing.
+    """
+    return run.complete and not run.hints and run.model.family != REFERENCE and run.model.source != "random"
 
 
 def subset(run: Run) -> str | None:
@@ -44,12 +65,3 @@ def device_name(run: Run) -> str:
     device: dict[str, Any] = run.environment.device
     name = str(device.get("name") or "unknown device")
     return f"CPU: {name}" if device.get("type") == "cpu" else name
-
-
-def _weights(run: Run) -> list[str]:
-    """Where the weights came from, unless they are official or there is nothing to train."""
-    if run.model.source == "predictions":
-        return [run.model.weights]
-    if run.model.source == "file":
-        return [f"weights {run.model.weights}"]
-    return [_SOURCES[run.model.source]] if run.model.source in _SOURCES else []

@@ -41,6 +41,7 @@ def _sheet(runs: Sequence[Run], paper: Paper, table: PaperTable) -> Sheet:
         columns=[_column(paper, metric, [n for n in numbers if n.metric == metric]) for metric in metrics],
         rows=_rows(paper, table, matches),
         notes=_notes(paper, table, matches),
+        measured="reported" if numbers and all(_report(paper, number) for number in numbers) else "measured",
     )
 
 
@@ -69,10 +70,9 @@ def _rows(paper: Paper, table: PaperTable, matches: Matches) -> list[Row]:
 
 
 def _cell(number: PublishedNumber, pair: Pair | None, paper: Paper, table: PaperTable) -> Cell:
-    for reported, aim in paper.reported():
-        if reported == number:
-            marks = (f"reported in {number.source}",)
-            return Cell(number.value, published=aim.value if aim else None, marks=marks, ranked=False)
+    if report := _report(paper, number):
+        marks = (f"reported in {number.source}",)
+        return Cell(number.value, published=report.aim.value if report.aim else None, marks=marks, ranked=False)
     if pair is None:
         return Cell(published=number.value, reason=_why_not(number, paper, table))
     if pair.estimate.value is None:
@@ -80,7 +80,7 @@ def _cell(number: PublishedNumber, pair: Pair | None, paper: Paper, table: Paper
     if paper.names[number.metric].name in EFFICIENCY:  # whatever was coloured with it
         return Cell(pair.estimate.value, published=number.value)
     within = (WITHIN,) if pair.within and not pair.caveats else ()
-    estimate, marks = pair.estimate, (*pair.caveats, *within)
+    estimate, marks = pair.estimate, (*pair.caveats, *pair.marks, *within)
     return Cell(estimate.value, estimate.low, estimate.high, number.value, marks=marks, ranked=not pair.caveats)
 
 

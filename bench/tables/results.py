@@ -10,7 +10,7 @@ from bench.errors import UnknownNameError
 from bench.metrics import NUMBERS
 from bench.runs import Estimate, Run
 from bench.selection import by_protocol
-from bench.tables.marks import REFERENCE, device_name, marks, subset
+from bench.tables.marks import REFERENCE, competes, device_name, marks, subset
 from bench.tables.measures import EFFICIENCY, MEASURES, SPEED
 from bench.tables.sheet import Cell, Column, Row, Sheet
 
@@ -105,12 +105,11 @@ def _place(run: Run, sort: str | None) -> tuple[bool, float]:
 
 
 def _cells(run: Run, names: Sequence[str]) -> dict[str, Cell]:
-    competes = run.complete and not run.hints and run.model.family != REFERENCE
     cells = {"n": Cell(run.dataset.n, text=subset(run))}
     for name in names:
         estimate = _estimate(run, name)
         reason = estimate.reason if estimate.value is None else None
-        cells[name] = Cell(estimate.value, estimate.low, estimate.high, reason=reason, ranked=competes)
+        cells[name] = Cell(estimate.value, estimate.low, estimate.high, reason=reason, ranked=competes(run))
     return cells
 
 

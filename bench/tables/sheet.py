@@ -85,6 +85,7 @@ class Sheet:
         rows: in order, those of a section together.
         notes: sentences that stand under the table.
         spread: what the ± of a cell is: half of the distance between its ``low`` and ``high``.
+        measured: heads the values that stand beside published ones.
     """
 
     title: str
@@ -94,6 +95,7 @@ class Sheet:
     rows: Sequence[Row]
     notes: Sequence[str] = ()
     spread: str = "half of the 95 % interval"
+    measured: str = "measured"
 
     def ranks(self, of: Literal["value", "published"] = "value") -> dict[tuple[int, str], int]:
         """(row, column key) -> 1 for the best of its section and column, 2 for the second; ties share a rank.

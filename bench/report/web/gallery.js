@@ -157,7 +157,7 @@ class Gallery {
     const n = Number(this.sort);
     const { left, right } = this.chosen;
     if (this.of === "spread") {
-      const values = photo.values.map((row) => row[n]).filter((value) => value !== null);
+      const values = photo.values.map((row) => row[n]).filter((value, m) => this.set.competing[m] && value !== null);
       return values.length > 1 ? Math.max(...values) - Math.min(...values) : null;
     }
     const [a, b] = [valuesOf(photo, right)?.[n] ?? null, valuesOf(photo, left)?.[n] ?? null];
@@ -182,7 +182,7 @@ class Gallery {
       this.#refresh();
     };
     const numbers = set.numbers.map((number, n) => [String(n), number.label]);
-    const several = set.models.length > 1;
+    const several = set.competing.filter(Boolean).length > 1; // floor, ceiling and random weights are no spread
     const of = [["right", "right side"], ["gain", "right minus left"]];
     if (several) of.push(["spread", "spread of models"]);
     const orders = [["down", "highest first"], ["up", "lowest first"]];
