@@ -245,8 +245,7 @@ def best_match(runs: Sequence[Run], paper: Paper, table: PaperTable, number: Pub
     candidates = [
         candidate
         for run in runs
-        if _stands_for(run, paper, table, number)
-        and (candidate := _candidate(run, paper, table, number)) is not None
+        if _stands_for(run, paper, table, number) and (candidate := _candidate(run, paper, table, number)) is not None
     ]
     return min(candidates, key=lambda candidate: candidate.place).pair if candidates else None
 

@@ -1,4 +1,4 @@
-"""Ablations: what a configuration may say, the table by hand, and training that continues where it stopped."""
+"""Ablations: what a configuration may say, and training that continues where it stopped."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import json
 import os
 import re
 import signal
-import statistics
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 import yaml
 from click.testing import CliRunner, Result
+from rich.console import Console
+from safetensors import safe_open
 
 from bench import registry
-from bench.ablations.config import Ablation, ablation_names, load_ablation, members
-from bench.ablations.sheet import WITHIN, ablation_sheet, spread
+from bench.ablations.config import ablation_names, load_ablation, members
+from bench.ablations.run import train_member
 from bench.cli import main
 from bench.errors import BenchError, ConfigError
-from bench.runs import Run
-from bench.tables.render import FORMATS, render
-from bench.tables.sheet import Cell, Sheet
+from bench.processes import connect
+from bench.tables.render import FORMATS
 from bench.training.recipe import make_recipe
 from bench.training.trainer import Trainer
 
@@ -161,143 +161,6 @@ def test_dry_run_shows_every_training_and_makes_none(tmp_path: Path) -> None:
     assert not out.exists()
 
 
-# --- the table --------------------------------------------------------------------------------------------------------
-
-
-def measured(
-    ablation: Ablation, variant: str, seed: int, values: Mapping[str, float | None], day: int = 1, **dataset: Any
-) -> Run:
-    """A Run as if measured."""
-    weights = ablation.weights_name(variant, seed)
-    environment = {
-        "code_version": "0", "commit": None, "dirty": None, "code_digest": "", "libraries": {}, "device": {},
-        "precision": "fp32", "command": "", "start": datetime(2026, 1, day), "end": datetime(2026, 1, day),
-    }  # fmt: skip
-    return Run.model_validate(
-        {
-            "key": "k",
-            "complete": True,
-            "model": {"name": "ddcolor-mini", "family": "f", "parameters": 1, "weights": weights, "source": "file"},
-            "dataset": {"name": "coco", "split": "val2017", "n": 9, "complete": True, "digest": "d"} | dataset,
-            "protocol": {"name": "paper", "hash": "h", "definition": {}},
-            "metrics": {n: {"value": v, "reason": None if v is not None else "no weights"} for n, v in values.items()},
-            "speed": {
-                "images_per_second": 1, "latency_ms": 1, "peak_memory_mb": 1, "batch_size": 1, "processes": 1,
-            },
-            "seed": 0,
-            "environment": environment,
-        }
-    )  # fmt: skip
-
-
-def ablation_of(seeds: int = 2, metrics: tuple[str, ...] = ("psnr", "cf")) -> Ablation:
-    variants: dict[str, dict[str, Any]] = {"both": {}, "loss only": {"a": 1}, "neither": {"a": 2}}
-    return Ablation(
-        name="x", title="X", base="b", variants=variants, seeds=tuple(range(seeds)), metrics=metrics, datasets=("coco",)
-    )
-
-
-def runs_of(ablation: Ablation, psnr: Mapping[str, tuple[float, ...]]) -> list[Run]:
-    return [
-        measured(ablation, variant, seed, {"psnr": value, "cf": 2 * value})
-        for variant, values in psnr.items()
-        for seed, value in enumerate(values)
-    ]
-
-
-def cells(sheet: Sheet, column: str) -> dict[str, Cell]:
-    return {row.label: row.cells[column] for row in sheet.rows if column in row.cells}
-
-
-def test_two_seeds_give_the_mean_and_half_the_range() -> None:
-    ablation = ablation_of()
-    runs = runs_of(ablation, {"both": (20, 21), "loss only": (22, 22.5), "neither": (20.25, 20.5)})
-    sheet = ablation_sheet(ablation, runs)
-    assert [row.label for row in sheet.rows] == ["both", "loss only", "neither"]
-    means = cells(sheet, "psnr")
-    assert (means["both"].value, means["both"].low, means["both"].high) == (20.5, 20, 21)
-    assert (means["loss only"].value, means["loss only"].low, means["loss only"].high) == (22.25, 22, 22.5)
-    differences = cells(sheet, "psnr_difference")
-    assert {k: (c.value, c.text, c.marks) for k, c in differences.items()} == {
-        "loss only": (1.75, "+1.75", ()),
-        "neither": (-0.125, "−0.12", (WITHIN,)),
-    }
-    assert cells(sheet, "cf_difference")["loss only"].value == 3.5
-
-
-def test_three_seeds_give_the_standard_deviation() -> None:
-    ablation = ablation_of(3)
-    psnr = {"both": (20.0, 21.0, 25.0), "loss only": (24.0, 24.5, 26.0), "neither": (27.0, 27.5, 28.0)}
-    sheet = ablation_sheet(ablation, runs_of(ablation, psnr))
-    for variant, values in psnr.items():
-        cell = cells(sheet, "psnr")[variant]
-        assert cell.value == pytest.approx(sum(values) / 3)
-        assert cell.high is not None
-        assert cell.low is not None
-        assert (cell.high - cell.low) / 2 == pytest.approx(statistics.stdev(values))
-    # 24.83 - 22 = 2.83 is more than the larger deviation, 2.65; 24.6 would not be.
-    assert cells(sheet, "psnr_difference")["loss only"].marks == ()
-    psnr["loss only"] = (23.8, 24.3, 25.7)
-    assert cells(ablation_sheet(ablation, runs_of(ablation, psnr)), "psnr_difference")["loss only"].marks == (WITHIN,)
-
-
-def test_a_difference_as_large_as_the_spread_is_within_it() -> None:
-    ablation = ablation_of()
-    for values, marks in (((22.0, 22.0), (WITHIN,)), ((22.1, 22.1), ())):
-        runs = runs_of(ablation, {"both": (20.0, 22.0), "loss only": values, "neither": (1.0, 1.0)})
-        assert cells(ablation_sheet(ablation, runs), "psnr_difference")["loss only"].marks == marks
-    assert spread([20.0, 22.0]) == 1
-
-
-def test_one_seed_has_no_spread_and_no_verdict() -> None:
-    ablation = ablation_of(1)
-    sheet = ablation_sheet(ablation, runs_of(ablation, {"both": (20,), "loss only": (20,), "neither": (25,)}))
-    assert all(cell.low is None and cell.high is None for cell in cells(sheet, "psnr").values())
-    assert all(not cell.marks for cell in cells(sheet, "psnr_difference").values())
-    assert "One seed" in sheet.notes[0]
-
-
-def test_what_is_not_trained_or_not_measured_is_a_gap_with_its_reason() -> None:
-    ablation = ablation_of(metrics=("psnr", "fid"))
-    runs = [measured(ablation, "both", seed, {"psnr": 20, "fid": None}) for seed in (0, 1)]
-    runs += [measured(ablation, "loss only", 0, {"psnr": 21, "fid": None})]
-    sheet = ablation_sheet(ablation, runs, {"x.neither.seed0.safetensors": "step 4: the loss is nan"})
-    assert cells(sheet, "psnr")["neither"] == Cell(reason="not trained yet")
-    assert cells(sheet, "psnr_difference")["neither"] == Cell(reason="not trained yet")
-    assert cells(sheet, "fid")["both"] == Cell(reason="no weights")
-    assert cells(sheet, "psnr_difference")["loss only"].value == 1
-    assert {row.label: row.marks for row in sheet.rows} == {
-        "both": (),
-        "loss only": ("1 of 2 seeds",),
-        "neither": ("0 of 2 seeds", "training diverged"),
-    }
-    assert "not measured: fid – no weights" in sheet.notes
-    assert any("step 4" in note for note in sheet.notes)
-
-
-def test_runs_of_other_photographs_or_weights_are_not_mixed_in() -> None:
-    ablation = ablation_of(1)
-    runs = runs_of(ablation, {"both": (20,), "loss only": (21,), "neither": (22,)})
-    older = [measured(ablation, "both", 0, {"psnr": 99, "cf": 9}, digest="other", day=1)]
-    other = runs[0].model_copy(update={"model": runs[0].model.model_copy(update={"weights": "y.both.seed0"})})
-    again = [run.model_copy(update={"environment": run.environment.model_copy(update={"end": datetime(2026, 2, 1)})})
-             for run in runs]  # fmt: skip
-    assert {k: c.value for k, c in cells(ablation_sheet(ablation, [*again, *older, other]), "psnr").items()} == {
-        "both": 20,
-        "loss only": 21,
-        "neither": 22,
-    }
-
-
-def test_hostile_names_stay_inert_in_every_format() -> None:
-    evil = "<script>alert('x')</script> $a_b$ 50 % & \\input{x} [bold]"
-    ablation = ablation_of(1).model_copy(update={"title": evil, "variants": {evil: {}, "b": {"c": 1}}})
-    sheet = ablation_sheet(ablation, [measured(ablation, evil, 0, {"psnr": 20, "cf": 1})])
-    assert "<script>" not in render(sheet, "html")
-    assert "\\input{" not in render(sheet, "tex")
-    assert sheet.rows[0].label == evil
-
-
 # --- training ---------------------------------------------------------------------------------------------------------
 
 
@@ -375,6 +238,45 @@ def test_stopped_in_the_middle_the_same_command_continues(
     again = run(config, tmp_path / "parts", data)
     assert again.exit_code == 0, again.output
     assert (tmp_path / "parts" / "table.csv").read_text() == (tmp_path / "whole" / "table.csv").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("best_step", [1, 2])
+def test_other_weights_of_finished_trainings_are_exported_and_measured(
+    best_step: int, photographs: Photographs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.training.trainer.better", lambda metric, value, best: best is None or best_step == 2)
+    validation = ["validation.every=1", "validation.limit=2", "validation.size=32", "validation.metrics=[psnr]"]
+    settings = {"set": [*TINY["set"], *validation, "augment.flip=false"]}
+    out, data = tmp_path / "out", photographs(3)
+    tables: dict[str, str] = {}
+    for choice in ("last", "best", "last"):
+        before = times(out) if out.exists() else {}
+        done = run(written(tmp_path, weights=choice, **settings), out, data)
+        assert done.exit_code == 0, done.output
+        assert before.items() <= times(out).items()
+        if choice in tables:
+            assert before == times(out)
+            assert (out / "table.csv").read_text() == tables[choice]
+        tables[choice] = (out / "table.csv").read_text()
+    steps = {}
+    for path in out.glob("both-seed0/*.safetensors"):
+        with safe_open(path, "pt") as file:
+            steps[path.name] = file.metadata()["step"]
+    assert steps == {"tiny.both.seed0.safetensors": "2", "tiny.both.seed0.best.safetensors": str(best_step)}
+    assert (tables["last"] == tables["best"]) == (best_step == 2)
+
+
+def test_without_a_best_checkpoint_the_last_does_not_stand_in_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ablation = load_ablation(written(tmp_path, weights="best", set=[*TINY["set"], "validation.every=1"]))
+    member = members(ablation, tmp_path / "out")[0]
+    outcome = SimpleNamespace(finished=True)
+    monkeypatch.setattr("bench.training.trainer.train", lambda *_, **__: outcome)
+    with pytest.raises(ConfigError, match="no best checkpoint.*could not measure psnr"):
+        train_member(member, ablation, connect("cpu"), Console(quiet=True))
+    assert not member.trained
 
 
 @pytest.mark.slow

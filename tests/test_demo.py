@@ -19,7 +19,7 @@ from urllib.parse import urlparse
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image
+from PIL import Image, ImageColor
 from safetensors.torch import save_file
 from skimage import data
 
@@ -28,7 +28,7 @@ from bench.cli import main
 from bench.colorizer import Hints
 from bench.demo import server
 from bench.demo.colouring import Photo, Studio
-from bench.errors import BenchError, ImageError, WeightsError
+from bench.errors import BenchError, HintsError, ImageError, WeightsError
 from bench.hints import hints_from_points
 
 PHOTO = Image.fromarray(data.chelsea()[:200, :300])
@@ -161,14 +161,31 @@ def test_untrained_weights_are_marked_on_the_page(untrained: bool, tmp_path: Pat
     assert ("these colours mean nothing" in page) == untrained
 
 
-def test_colours_of_the_picker() -> None:
+def test_colours_of_the_picker_in_each_of_its_modes() -> None:
     pytest.importorskip("gradio")
     from bench.demo.page import hex_colour
 
     for text in ("#2E7D32", "#2e7d32ff", "rgba(46.2, 125, 50, 1)", "rgb(46,125,50)"):
         assert hex_colour(text) == "#2e7d32"
-    with pytest.raises(ValueError, match="no colour"):
-        hex_colour("green")
+    for text in ("hsl(123, 46%, 34%)", "hsl(0, 0%, 100%)", "hsl(360, 100%, 50%)", "hsl(210, 33%, 20%)"):
+        assert hex_colour(text) == "#{:02x}{:02x}{:02x}".format(*ImageColor.getrgb(text))
+    assert hex_colour("hsla(123.4, 46%, 34%, 0.5)") == hex_colour("hsl(123.4, 46%, 34%)")
+
+
+@pytest.mark.parametrize("text", ["green", "", "hsl(1)", "rgb(1.2.3, 4, 5)", "rgb(-1, 4, 5)", "#12"])
+def test_what_is_no_colour_gets_a_sentence_and_the_hints_stay(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    gradio = pytest.importorskip("gradio")
+    from bench.demo import page
+
+    warnings: list[str] = []
+    monkeypatch.setattr(gradio, "Warning", warnings.append)
+    with pytest.raises(HintsError, match="Expected one like"):
+        page.hex_colour(text)
+    shown = page._Page(Studio(["siggraph17-mini"], "random", "cpu"), Path())
+    click = gradio.SelectData(None, {"index": [3, 4], "value": None})
+    assert shown._place(Photo("cat", PHOTO, PHOTO), ["siggraph17-mini"], text, ["1,2,#2e7d32"], click) == {}
+    assert len(warnings) == 1
+    assert "cannot be read" in warnings[0]
 
 
 def test_old_files_are_swept(tmp_path: Path) -> None:
@@ -181,6 +198,18 @@ def test_old_files_are_swept(tmp_path: Path) -> None:
         os.utime(tmp_path / name, (time.time() - age,) * 2)
     sweep(tmp_path, 3600)
     assert [path.name for path in tmp_path.iterdir()] == ["young"]
+
+
+def test_two_visitors_sweep_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gradio")
+    from bench.demo.page import sweep
+
+    taken, left = tmp_path / "taken by the other one", tmp_path / "left"
+    left.mkdir()
+    os.utime(left, (time.time() - 4000,) * 2)
+    monkeypatch.setattr(Path, "iterdir", lambda _: iter([taken, left]))
+    sweep(tmp_path, 3600)
+    assert not left.exists()
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from bench.errors import ConfigError, UnknownNameError
 from bench.metrics import NUMBERS
 from bench.published import Pair, best_match, load_paper, pairs, papers
 from bench.registry import card_of
+from bench.runs import Run
 from bench.tables.measures import MEASURES
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKED = ROOT.parent / "shared" / "reference" / "published_tables.csv"
+CAVEAT = "another FID than that of the papers' scripts"
 SHORT = {"MultiColor Table 2": "Table 2"}
 
 
@@ -42,13 +45,19 @@ def test_both_papers_are_there_and_another_is_refused() -> None:
         load_paper("ddcolour")
 
 
+def shipped() -> list[tuple[str, ...]]:
+    numbers = [number for name in papers() for number in load_paper(name).numbers]
+    return [(n.table, n.method, n.dataset, n.metric, n.written, n.source) for n in numbers]
+
+
+def test_no_number_has_changed_since_they_were_checked() -> None:
+    digest = hashlib.sha256(repr(sorted(shipped())).encode()).hexdigest()
+    assert digest == "033ef361baf86b747473d3bc879848330709b5c27b4e7a31e8d147c105d90e12"
+
+
 @pytest.mark.skipif(not CHECKED.is_file(), reason="the checked list of published numbers is not here")
 def test_the_numbers_are_the_checked_ones_and_no_others() -> None:
-    ours = [
-        (n.table, n.method, n.dataset, n.metric, n.written, n.source)
-        for name in papers()
-        for n in load_paper(name).numbers
-    ]
+    ours = shipped()
     theirs = [
         (SHORT.get(r["table"], r["table"]), r["method"], r["dataset"], r["metric"], r["value"], r["source"])
         for r in checked()
@@ -73,6 +82,7 @@ def test_the_mapping_names_only_what_is_there(name: str) -> None:
     paper = load_paper(name)
     for ours in paper.names.values():
         assert ours.name in MEASURES or (ours.name is None and ours.label)
+        assert (ours.exact in MEASURES and ours.caveat) or (ours.exact is None and not ours.caveat)
     for table in paper.tables.values():
         methods = {number.method for number in paper.numbers_of(table)}
         assert set(table.methods) <= methods
@@ -109,6 +119,16 @@ def test_a_run_by_the_book_stands_for_its_number_without_caveats() -> None:
     no_interval = match({}, metric="FID")
     assert no_interval is not None
     assert no_interval.within is None
+
+
+def test_another_fid_than_the_papers_does_not_compare_and_their_own_goes_before() -> None:
+    for metrics in ({"fid": 3.95}, {"fid": 3.95, "fid_ct2": "no torchvision"}):
+        other = match({"metrics": metrics}, metric="FID")
+        assert other is not None
+        assert (other.estimate.value, other.caveats, other.marks) == (3.95, (CAVEAT,), ())
+    theirs = match({"metrics": {"fid": 3.95, "fid_ct2": 3.78}}, metric="FID")
+    assert theirs is not None
+    assert (theirs.estimate.value, theirs.caveats, theirs.marks) == (3.78, (), ("FID (CT2)",))
 
 
 @pytest.mark.parametrize(
@@ -188,7 +208,9 @@ def test_every_variant_that_bench_ablate_trains_stands_for_one_row(table: str) -
         options = {k.removeprefix("options."): str(v) for k, v in changes.items() if k.startswith("options.")}
         trained = {"model__source": "file", "model__weights": ablation.weights_name(variant, 0)}
         methods = dict.fromkeys(number.method for number in paper.numbers_of(paper.table(table)))
-        rows += [m for m in methods if match({"model__options": options, **trained}, m, table, "FID")]
+        found = {m: pair for m in methods if (pair := match({"model__options": options, **trained}, m, table, "FID"))}
+        assert all(pair.caveats == ("trained here", CAVEAT) for pair in found.values())
+        rows += found
     assert len(rows) == len(ablation.variants)
     assert set(rows) == {number.method for number in paper.numbers_of(paper.table(table))}
 
@@ -197,7 +219,10 @@ def test_images_coloured_elsewhere_stand_for_the_method_they_are_named_after() -
     coloured = {"model__source": "predictions", "model__weights": "predictions"}
     pair = match({"model": "ct2", **coloured}, method="CT2")
     assert pair is not None
-    assert pair.caveats == ("predictions",)
+    assert (pair.caveats, pair.marks, pair.within) == ((), ("predictions",), False)
+    lossy = match({"model": "ct2", **coloured, "model__weights": "predictions (JPEG: lossy)"}, method="CT2")
+    assert lossy is not None
+    assert (lossy.caveats, lossy.marks) == (("predictions (JPEG: lossy)",), ())
     assert match({"model": "ct2", **coloured}, method="ColTran") is None
     assert match({"model": "ct2"}, method="CT2") is None
 
@@ -220,6 +245,68 @@ def test_the_most_comparable_run_counts_then_the_newest() -> None:
     unmeasured = best_match(runs[3:], paper, paper.table("1"), number)
     assert unmeasured is not None
     assert unmeasured.estimate.reason == "no reason"
+
+
+GRAVEST_FIRST: list[dict[str, Any]] = [
+    {"model__source": "random", "model__weights": "random"},
+    {"hints": 5},
+    {"model__weights": "modelscope"},
+    {"protocol__name": "crop256", "protocol__hash": "0"},
+    {"complete": False},
+    {"dataset__n": 38, "dataset__complete": False},
+    {"dataset__n": 4000, "dataset__complete": False},
+    {"environment__precision": "bf16"},
+    {},
+]
+
+
+def best(*runs: Run) -> Pair:
+    paper = load_paper("ddcolor")
+    number = next(
+        n for n in paper.numbers if (n.method, n.dataset, n.metric) == ("DDColor-large", "ImageNet val5k", "CF")
+    )
+    pair = best_match(runs, paper, paper.table("1"), number)
+    assert pair is not None
+    return pair
+
+
+@pytest.mark.parametrize("grave", range(len(GRAVEST_FIRST) - 1))
+def test_one_grave_fault_outweighs_all_the_lighter_ones_even_of_an_older_run(grave: int) -> None:
+    lighter: dict[str, Any] = {}
+    for fault in GRAVEST_FIRST[:grave:-1]:
+        lighter |= fault
+    later = BEGUN + timedelta(days=9)
+    bad = made(metrics={"cf": 1.0}, environment__end=later, **GRAVEST_FIRST[grave])
+    good = made(metrics={"cf": 2.0}, environment__end=BEGUN, **lighter)
+    for runs in ((bad, good), (good, bad)):
+        assert best(*runs).estimate.value == 2.0
+
+
+def test_random_weights_never_displace_a_run_of_the_right_ones() -> None:
+    random = made(metrics={"cf": 1.0}, model__source="random", model__weights="random")
+    unmeasured = made(metrics={"cf": "no reason"}, dataset__n=38, dataset__complete=False)
+    assert best(random, unmeasured).estimate.reason == "no reason"
+    assert best(random).caveats == ("random weights",)
+
+
+def test_the_originals_own_numbers_stand_for_the_ground_truth_whatever_was_coloured() -> None:
+    paper = load_paper("ddcolor")
+    number = next(n for n in paper.numbers if (n.method, n.dataset) == ("Ground truth", "ImageNet val5k"))
+    own = {"originals": {"cf": {"value": 38.3, "low": 37.9, "high": 38.7, "n": 5000}}}
+    random = {"model__source": "random", "model__weights": "random", "environment__precision": "bf16", "hints": 2}
+    runs = [
+        made("eccv16", {"cf": 20.0}, **own, **random),
+        made("ddcolor", {"cf": 30.0}),  # before originals were kept
+        made("ddcolor", {"cf": 30.0}, originals={"cf": {"value": 1.0}}, dataset__n=38, dataset__complete=False),
+        made("ddcolor", {"cf": 30.0}, originals={"cf": {"value": 2.0}}, dataset__name="coco", dataset__split="val2017"),
+    ]
+    pair = best_match(runs, paper, paper.table("1"), number)
+    assert pair is not None
+    assert (pair.published.value, pair.estimate.value, pair.caveats, pair.within) == (38.21, 38.3, (), True)
+    part = best_match(runs[1:], paper, paper.table("1"), number)
+    assert part is not None
+    assert (part.estimate.value, part.caveats) == (1.0, ("subset 38/5000",))
+    assert all(p.published.method != "Ground truth" for p in pairs(runs, "ddcolor"))  # of no model
 
 
 def test_pairs_hold_every_measured_number_once() -> None:

@@ -74,7 +74,17 @@ class Ablation(Strict):
 
     def weights_name(self, variant: str, seed: int) -> str:
         """File of weights of one training. A Run records it, which is how Runs tell which variant they are of."""
-        return f"{self.name}.{slug(variant)}.seed{seed}.safetensors"
+        choice = "" if self.weights == "last" else f".{self.weights}"
+        return f"{self.name}.{slug(variant)}.seed{seed}{choice}.safetensors"
+
+    @property
+    def store(self) -> str:
+        """Folder of the Runs within that of the ablation, one for each choice of ``weights``.
+
+        A Run is known by the tensors alone. Where the best step is the last, those of both choices are the same, and in
+        one folder there would be one Run, with the name of the file that came first.
+        """
+        return "runs" if self.weights == "last" else f"runs-{self.weights}"
 
     def changed(
         self,

@@ -55,8 +55,9 @@ def ablate(
 ) -> Outcome:
     """Train and measure every member, in order; those that are finished are not touched.
 
-    ``out`` then holds a folder for each training, ``runs`` (the Runs), and ``table.{md,csv,tex,html}``, which are
-    written anew after every member. All processes of torchrun or Slurm must call this and see the same folder.
+    ``out`` then holds a folder for each training, the Runs (see ``Ablation.store``), and ``table.{md,csv,tex,html}``,
+    which are written anew after every member. All processes of torchrun or Slurm must call this and see the same
+    folder.
 
     Args:
         ablation: what the table is of.
@@ -89,18 +90,23 @@ def ablate(
             failures[member.weights.name] = str(error)
             console.print(f"[red]{escape(str(error))}[/red]")
         else:
-            complete &= _measure(member, datasets, protocol, out, console, device, command)
+            complete &= _measure(member, datasets, protocol, out / ablation.store, console, device, command)
         if fabric.is_global_zero:
             write_table(ablation, out, failures)
     fabric.barrier()
-    return Outcome(ablation_sheet(ablation, list(Store(out / "runs")), failures), failures, complete)
+    return Outcome(_sheet(ablation, out, failures), failures, complete)
 
 
 def write_table(ablation: Ablation, out: Path, failures: Mapping[str, str]) -> None:
     """The table of all Runs in ``out``, in every format."""
-    sheet = ablation_sheet(ablation, list(Store(out / "runs")), failures)
+    sheet = _sheet(ablation, out, failures)
     for form in FORMATS:
         write_atomically(out / f"table.{form}", render_file([sheet], form).encode())
+
+
+def _sheet(ablation: Ablation, out: Path, failures: Mapping[str, str]) -> Sheet:
+    trained = {path.name for path in out.glob("*/*.safetensors")}
+    return ablation_sheet(ablation, list(Store(out / ablation.store)), failures, trained)
 
 
 def train_member(
@@ -109,10 +115,12 @@ def train_member(
     """Train, from where it was, and export the weights; nothing if they are there.
 
     Raises:
+        ConfigError: the best weights are asked for, and no validation ever told which they are.
         DivergenceError: a loss exploded.
         KeyboardInterrupt: somebody asked to stop; there is a checkpoint.
     """
     if not member.trained:
+        from bench.training.checkpoint import Checkpoints
         from bench.training.export import export
         from bench.training.logs import report
         from bench.training.trainer import train
@@ -120,6 +128,11 @@ def train_member(
         outcome = train(member.config, member.folder, resume=True, device=device, console=console)
         if not outcome.finished:
             raise KeyboardInterrupt
+        if ablation.weights == "best" and not Checkpoints(member.folder / "checkpoints", keep=1).best.is_file():
+            raise ConfigError(
+                f"{member.folder} has no best checkpoint: its validation could not measure "
+                f"{member.config.checkpoints.best}. Choose another number as checkpoints.best, or weights: last."
+            )
         if fabric.is_global_zero:
             report(outcome, console)
             export(member.folder, member.weights, ablation.weights)
@@ -177,7 +190,7 @@ def _measure(
     member: Member,
     datasets: Sequence[Dataset],
     protocol: Protocol,
-    out: Path,
+    store: Path,
     console: Console,
     device: str | None,
     command: str,
@@ -188,5 +201,5 @@ def _measure(
     plan = Plan(
         [member.config.model], datasets, protocol, weights=str(member.weights), options=dict(member.config.options)
     )
-    runs = list(measure(plan, console, device=device, store=out / "runs", quiet=console.quiet, command=command))
+    runs = list(measure(plan, console, device=device, store=store, quiet=console.quiet, command=command))
     return all(run.complete for run in runs)

@@ -10,7 +10,7 @@ import click
 
 from bench.cli.options import EXISTING, PATH, GroupedCommand, given, option, split_commas
 from bench.errors import BenchError
-from bench.plots import FROM_RUNS, KINDS, draw
+from bench.plots import FROM_RUNS, KINDS, draw, unasked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -118,13 +118,14 @@ def plot_all(out: Path, formats: list[str], **how: Any) -> None:
 
     store, runs = _selected(how)
     for kind in FROM_RUNS:
-        try:
-            figure = draw(kind, store, runs)
-        except BenchError as error:
-            click.echo(f"left out: {kind} – {error}", err=True)
-            continue
-        for suffix in formats:
-            click.echo(save(figure, out / f"{kind}.{suffix}"))
+        for name, options in unasked(kind).items():
+            try:
+                figure = draw(kind, store, runs, **options)
+            except BenchError as error:
+                click.echo(f"left out: {name} – {error}", err=True)
+                continue
+            for suffix in formats:
+                click.echo(save(figure, out / f"{name}.{suffix}"))
 
 
 @plot.command("queries", cls=GroupedCommand)

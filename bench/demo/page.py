@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import re
 import shutil
@@ -9,6 +10,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from colorsys import hls_to_rgb
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,12 +19,14 @@ import gradio as gr
 from PIL import Image
 
 from bench.demo.colouring import Photo, Studio
-from bench.errors import BenchError, ImageError
+from bench.errors import BenchError, HintsError, ImageError
 from bench.hints import Point, parse_hint
 
 _AGE = 3600.0  # seconds after which the files of a visit may be deleted
 _CHOSEN = 2  # models that are ticked at first
 _GREEN = "#2e7d32"
+_NUMBER = r"\s*(\d+(?:\.\d+)?)%?\s*"
+_CSS_COLOUR = re.compile(rf"(rgb|hsl)a?\({_NUMBER},{_NUMBER},{_NUMBER}(?:,[^,()]*)?\)", re.ASCII)
 STYLE = """
 .gradio-container { width: 100% !important; max-width: 1400px !important; margin: 0 auto !important; }
 #colour { border-width: 0; }
@@ -140,7 +144,11 @@ class _Page:
         if photo is None or not self._any("hints", models):
             return {}
         x, y = photo.pixel(*click.index)
-        hints = list(dict.fromkeys([*hints, f"{x},{y},{hex_colour(colour)}"]))
+        try:
+            hints = list(dict.fromkeys([*hints, f"{x},{y},{hex_colour(colour)}"]))
+        except HintsError as error:
+            _warn(str(error))
+            return {}
         return {self.hints: gr.Dropdown(choices=hints, value=hints), self.canvas: photo.marked(_points(hints))}
 
     def _redraw(self, photo: Photo | None, hints: list[str]) -> Updates:
@@ -193,21 +201,30 @@ def _grid(figures: Sequence[str]) -> str:
 def sweep(folder: Path, age: float = _AGE) -> None:
     """Remove what lies in ``folder`` for longer than ``age`` seconds: photographs of visitors who have left."""
     for path in folder.iterdir():
-        if time.time() - path.stat().st_mtime > age:
-            shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # another visitor sweeps, too
+            if time.time() - path.stat().st_mtime > age:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def hex_colour(text: str) -> str:
-    """What a colour picker says, ``#2e7d32`` or ``rgba(46.2, 125, 50, 1)``, as ``#RRGGBB``.
+    """What a colour picker says in any of its modes, as ``#rrggbb``; how opaque it is does not count.
+
+    Args:
+        text: ``#2e7d32``, ``rgba(46.2, 125, 50, 1)`` or ``hsl(123, 46%, 34%)``.
 
     Raises:
-        ValueError: it is neither.
+        HintsError: it is none of these.
     """
     if found := re.fullmatch(r"#([0-9a-fA-F]{6})(?:[0-9a-fA-F]{2})?", text.strip()):
         return f"#{found[1].lower()}"
-    if found := re.fullmatch(r"rgba?\(\s*([\d.]+)\s*,\s*([\d.]+)\s*,\s*([\d.]+)\s*(?:,\s*[\d.]+\s*)?\)", text.strip()):
-        return "#" + "".join(f"{min(round(float(part)), 255):02x}" for part in found.groups())
-    raise ValueError(f"{text!r} is no colour")
+    if found := _CSS_COLOUR.fullmatch(text.strip()):
+        first, second, third = (float(part) for part in found.groups()[1:])
+        if found[1] == "rgb":
+            channels = (first / 255, second / 255, third / 255)
+        else:
+            channels = hls_to_rgb(first / 360, min(third / 100, 1), min(second / 100, 1))
+        return "#" + "".join(f"{min(round(255 * channel), 255):02x}" for channel in channels)
+    raise HintsError(f"the colour {text!r} cannot be read. Expected one like #2e7d32.")
 
 
 def _points(hints: Sequence[str]) -> list[Point]:

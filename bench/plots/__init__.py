@@ -53,7 +53,7 @@ KINDS: dict[str, Kind] = {
         ),
         Kind(
             "pareto", "Quality against the latency of one photograph, one panel for each device.",
-            "bench.plots.pareto:quality_against_speed", "runs",
+            "bench.plots.pareto:quality_against_latency", "runs",
         ),
         Kind(
             "chroma", "Which colours the models use, beside the originals.",
@@ -78,6 +78,16 @@ KINDS: dict[str, Kind] = {
     )
 }  # fmt: skip
 FROM_RUNS = tuple(name for name, kind in KINDS.items() if kind.reads != "other")
+
+
+def unasked(kind: str) -> dict[str, dict[str, Any]]:
+    """What to draw of a kind where nobody chose: name of the file -> options. Of ``reproduction`` that is every paper
+    of which something was measured; ``draw`` refuses the others."""
+    if kind != "reproduction":
+        return {kind: {}}
+    from bench.published import papers
+
+    return {f"{kind}-{paper}": {"paper": paper, "reports_alone": False} for paper in papers()}
 
 
 def draw(kind: str, store: Store, runs: Sequence[Run], **options: Any) -> Figure:

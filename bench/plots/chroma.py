@@ -14,7 +14,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MultipleLocator
 from numpy.typing import NDArray
 from skimage.color import lab2rgb, rgb2lab
 
-from bench.errors import BenchError
 from bench.plots.photos import Pixels, picture, with_pictures
 from bench.plots.series import Look, has_reference, headline, looks, without
 from bench.plots.style import FAINT, INK, WIDTH, style, wrapped
@@ -80,7 +79,7 @@ def chroma_histograms(store: Store, runs: Sequence[Run]) -> Figure:
         blocks.append((f"{panel.title}; {pictures}", found))
     with style():
         heights = [(_planes_height(found) + 0.6, _hues_height(found) + 0.5) for _, found in blocks]
-        note = without(runs, [run for panel, _ in drawn for run in panel.runs], look, "pictures")
+        note = without(runs, [run for panel, _ in drawn for run in panel.runs], look, "pictures in common")
         note = wrapped(note, WIDTH - 0.3, 7)
         figure = Figure(
             (WIDTH, sum(map(sum, heights)) + (_LINE * (note.count("\n") + 2) if note else 0)), layout="constrained"

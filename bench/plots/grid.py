@@ -42,14 +42,12 @@ def qualitative_grid(
 
     Args:
         store: of the Runs, with their kept pictures.
-        runs: one block for each dataset and protocol among them.
+        runs: one block for each dataset and protocol among them; those without pictures are named under the figure.
         photos: names of photographs, or patterns; of several datasets each shows those that it has.
         random: draw as many at random.
         seed: of that draw.
         differ: as many as the models that compete differ most on: by the widest range of the number under the
             pictures. Four of them are the default.
-
-    Runs without pictures are named under the figure.
 
     Raises:
         BenchError: photographs are chosen in two ways, or one has no pictures, or the Runs kept none in common.
@@ -73,7 +71,7 @@ def qualitative_grid(
             title = f"{panel.title}; below: {axis_label(number)}" if number else panel.title
             columns = _columns(store, panel, look, values, NUMBERS[number].decimals if number else 0)
             blocks.append(_Block(title.strip(), columns, {name: its[name] for name in names}))
-    left_out = without(runs, [run for panel, _ in found for run in panel.runs], look, "pictures")
+    left_out = without(runs, [run for panel, _ in found for run in panel.runs], look, "pictures in common")
     with style():
         return _figure(blocks, left_out)
 

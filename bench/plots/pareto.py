@@ -1,4 +1,4 @@
-"""Quality against speed."""
+"""Quality against latency."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bench.tables.marks import competes
 _HEIGHT = 2.4  # inches of a panel
 
 
-def quality_against_speed(runs: Sequence[Run], metric: str = "psnr") -> Figure:
+def quality_against_latency(runs: Sequence[Run], metric: str = "psnr") -> Figure:
     """A point a model: its number against the latency of one photograph; and the front of what no other beats in both.
 
     Only what competes (``bench.tables.marks.competes``) shapes the front; floor, ceiling, random weights, hinted and
@@ -83,10 +83,10 @@ def front(points: Sequence[tuple[float, float]], higher: bool) -> list[tuple[flo
 
 def _draw_front(axes: Axes, points: Sequence[tuple[float, float]], higher: bool) -> None:
     """Steps: at every latency the best quality that a model as fast, or faster, has."""
-    limits, worst = axes.get_xlim(), axes.get_ylim()[0 if higher else 1]
-    corners = [(points[0][0], worst), *points, (limits[1], points[-1][1])]
+    xs, ys = axes.get_xlim(), axes.get_ylim()
+    corners = [(points[0][0], ys[0 if higher else 1]), *points, (xs[1], points[-1][1])]
     axes.step(*zip(*corners, strict=True), where="post", color=FAINT, linewidth=1, linestyle="--", zorder=0)
-    axes.set(xlim=limits, ylim=axes.get_ylim())
+    axes.set(xlim=xs, ylim=ys)
 
 
 def _point(run: Run, metric: str) -> tuple[float, float]:

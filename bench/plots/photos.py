@@ -15,7 +15,6 @@ from bench.errors import BenchError
 from bench.images import read_rgb
 from bench.plots.series import Panel, has_reference, panels
 from bench.runs import Run, Store, Which
-from bench.tables.results import dataset_label
 
 Pixels = NDArray[np.uint8]
 _LUMINANCE = np.array([0.212671, 0.715160, 0.072169])  # of linear sRGB, as in bench.color
@@ -60,17 +59,16 @@ def with_pictures(store: Store, runs: Sequence[Run]) -> list[tuple[Panel, dict[s
         raise BenchError("there is no Run to draw.")
     found = []
     for panel in panels(runs):
-        each = {run.folder: its for run in panel.runs if (its := _kept(store, run))}
-        common = [name for name in next(iter(each.values()), {}) if all(name in its for its in each.values())]
+        each = [(run, its) for run in panel.runs if (its := _kept(store, run))]
+        first = each[0][1] if each else {}
+        common = {name: index for name, index in first.items() if all(name in its for _, its in each)}
         if common:
-            index = next(iter(each.values()))
-            its_runs = [run for run in panel.runs if run.folder in each]
-            found.append((Panel(panel.title, its_runs), {name: index[name] for name in common}))
+            found.append((Panel(panel.title, [run for run, _ in each]), common))
     if not found:
-        who, where = ({f(run): None for run in runs} for f in (lambda run: run.model.name, _dataset))
+        who = ", ".join(dict.fromkeys(run.model.name for run in runs))
         raise BenchError(
-            f"{', '.join(who)} kept no pictures of the same photograph of {', '.join(where)}. Measure again and keep "
-            "more of them: bench run --samples 40 --no-resume; or draw fewer models."
+            f"{who} kept no pictures of the same photograph. Measure again and keep more of them: bench run --samples "
+            "40 --no-resume; or draw fewer models."
         )
     return found
 
@@ -112,7 +110,3 @@ def _kept(store: Store, run: Run) -> dict[str, int]:
     rows = per_photo(store, run).sort_values("index")
     pairs = zip(rows["name"], rows["index"].tolist(), strict=True)
     return {name: i for name, i in pairs if {store.picture(run, i, which) for which in get_args(Which)} <= files}
-
-
-def _dataset(run: Run) -> str:
-    return dataset_label(run.dataset.name, run.dataset.split)

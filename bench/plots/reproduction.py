@@ -22,6 +22,7 @@ from bench.runs import Run
 _MARKERS = "os^DvP"  # of the datasets
 _REPORTED = "X"
 _SIDE = WIDTH / 2 + 0.15  # inches of a panel
+_HEAD = 0.2  # inches of the headline
 _MARGIN, _ROOM = 0.08, 1.25  # around the values: a share of their range; a factor on logarithmic axes
 _FAR = 4  # values this many times as large as others need logarithmic axes
 
@@ -57,7 +58,7 @@ class _Point:
         return [value for value in (self.x, self.y, *(self.interval or ())) if value is not None]
 
 
-def reported_against_reproduced(runs: Sequence[Run], paper: str = "ddcolor") -> Figure:
+def reported_against_reproduced(runs: Sequence[Run], paper: str = "ddcolor", reports_alone: bool = True) -> Figure:
     """A panel per number; on the diagonal lies what was reproduced exactly.
 
     Numbers measured here have the colour of their model and the marker of their dataset; hollow are those that do not
@@ -67,23 +68,26 @@ def reported_against_reproduced(runs: Sequence[Run], paper: str = "ddcolor") -> 
     Args:
         runs: any; those that stand for no published number are left out.
         paper: short name of a paper.
+        reports_alone: whether to draw what others reported where no Run counts.
 
     Raises:
         UnknownNameError: there is no such paper.
-        BenchError: there is nothing to draw: no Run that counts, and no report.
+        BenchError: there is nothing to draw: no Run that counts, and no report (or these are not wanted alone).
     """
     known = load_paper(paper)
-    points = [*_measured(runs, known), *_reported(known)]
-    names = [name for name in NUMBERS if any(point.number == name for point in points)]
-    if not names:
+    measured, reported = list(_measured(runs, known)), list(_reported(known))
+    if not measured and not (reported and reports_alone):
+        nobody = "" if reported else ", and nobody has reported one"
         raise BenchError(
-            f"no Run stands for a published number of {known.title}, and nobody has reported one. `bench table paper "
-            f"--paper {paper}` shows what could be measured."
+            f"no Run stands for a published number of {known.title}{nobody}. `bench table paper --paper {paper}` "
+            "shows what could be measured."
         )
+    points = [*measured, *reported]
+    names = [name for name in NUMBERS if any(point.number == name for point in points)]
     markers = dict(zip(known.datasets, _MARKERS, strict=False))
     with style():
         rows = -(-len(names) // 2)
-        figure = Figure((WIDTH, _SIDE * rows), layout="constrained")
+        figure = Figure((WIDTH, _SIDE * rows + _HEAD), layout="constrained")
         places = list(figure.subplots(rows, 2, squeeze=False).flat)
         for axes, name in zip(places, names, strict=False):
             _draw(axes, name, [point for point in points if point.number == name], markers)

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import base64
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
 from bench.errors import BenchError
-from bench.plots import KINDS, draw
+from bench.plots import KINDS, draw, unasked
 from bench.plots.style import save
-from bench.published import pairs, papers
 from bench.runs import Run, Store
 
 
 @dataclass(frozen=True)
 class Plot:
-    """One kind of plot: a picture, or why there is none.
+    """A picture, or why there is none.
 
     Args:
-        kind: its name.
+        name: of the kind, and of the paper where there is one for each.
         description: one line.
         address: of an SVG file, a ``data:`` one.
         reason: why it was not drawn.
     """
 
-    kind: str
+    name: str
     description: str
     address: str = ""
     reason: str = ""
@@ -36,18 +36,16 @@ class Plot:
 
 def drawn(store: Store, runs: Sequence[Run], kinds: Sequence[str]) -> list[Plot]:
     """Each kind drawn, or left out with its reason."""
-    return [_plot(store, runs, kind) for kind in kinds]
+    return [_plot(store, runs, kind, name, options) for kind in kinds for name, options in unasked(kind).items()]
 
 
-def _plot(store: Store, runs: Sequence[Run], kind: str) -> Plot:
+def _plot(store: Store, runs: Sequence[Run], kind: str, name: str, options: Mapping[str, Any]) -> Plot:
     description = KINDS[kind].description
     try:
-        if kind == "reproduction" and not any(pairs(runs, paper) for paper in papers()):
-            raise BenchError("none of these Runs measured what a published table reports.")
-        figure = draw(kind, store, runs)
+        figure = draw(kind, store, runs, **options)
     except BenchError as error:
-        return Plot(kind, description, reason=str(error))
-    return Plot(kind, description, _address(figure))
+        return Plot(name, description, reason=str(error))
+    return Plot(name, description, _address(figure))
 
 
 def _address(figure: Figure) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.cache import write_atomically
 from bench.errors import BenchError
-from bench.plots import FROM_RUNS, draw
+from bench.plots import FROM_RUNS, draw, unasked
 from bench.plots.style import save
 from bench.report import write_report
 from bench.runs import Run, Store
@@ -87,14 +87,15 @@ def _write_tables(suite: Suite, sheets: Sequence[Sheet], stem: Path, made: Made)
 def _draw_plots(suite: Suite, store: Store, runs: Sequence[Run], folder: Path, suffix: str, made: Made) -> None:
     """Every kind; one that cannot be drawn any more leaves no old picture behind."""
     for kind in FROM_RUNS if suite.plots == "all" else suite.plots:
-        paths = [folder / f"{kind}{suffix}{form}" for form in PLOT_FORMATS]
-        try:
-            figure = draw(kind, store, runs)
-            made.files += [save(figure, path) for path in paths]
-        except BenchError as error:
-            made.left_out[f"plot {kind}{suffix}"] = str(error)
-            for path in paths:
-                path.unlink(missing_ok=True)
+        for name, options in unasked(kind).items():
+            paths = [folder / f"{name}{suffix}{form}" for form in PLOT_FORMATS]
+            try:
+                figure = draw(kind, store, runs, **options)
+                made.files += [save(figure, path) for path in paths]
+            except BenchError as error:
+                made.left_out[f"plot {name}{suffix}"] = str(error)
+                for path in paths:
+                    path.unlink(missing_ok=True)
 
 
 def _readme(suite: Suite, measured: Measured, made: Made, out: Path, command: str) -> str:

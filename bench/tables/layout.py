@@ -93,8 +93,8 @@ class Layout:
 def lay_out(sheet: Sheet, intervals: bool = True, marks_below: bool = False) -> Layout:
     """Everything of a sheet as text; only the markup is left to the forms.
 
-    A column in which a cell has a published number is split into parts: published, measured (as the sheet calls it) and,
-    where a cell has both, their difference.
+    A column in which a cell has a published number is split into parts: published, measured and, where a cell has both,
+    their difference.
 
     Args:
         intervals: whether numbers are followed by half of their interval.

@@ -41,7 +41,7 @@ def _sheet(runs: Sequence[Run], paper: Paper, table: PaperTable) -> Sheet:
         columns=[_column(paper, metric, [n for n in numbers if n.metric == metric]) for metric in metrics],
         rows=_rows(paper, table, matches),
         notes=_notes(paper, table, matches),
-        measured="reported" if numbers and all(_report(paper, number) for number in numbers) else "measured",
+        measured="reported" if set(numbers) <= dict(paper.reported()).keys() else "measured",
     )
 
 
@@ -70,11 +70,13 @@ def _rows(paper: Paper, table: PaperTable, matches: Matches) -> list[Row]:
 
 
 def _cell(number: PublishedNumber, pair: Pair | None, paper: Paper, table: PaperTable) -> Cell:
-    if report := _report(paper, number):
+    reports = dict(paper.reported())
+    if number in reports:
+        aim = reports[number]
         marks = (f"reported in {number.source}",)
-        return Cell(number.value, published=report.aim.value if report.aim else None, marks=marks, ranked=False)
+        return Cell(number.value, published=aim.value if aim else None, marks=marks, ranked=False)
     if pair is None:
-        return Cell(published=number.value, reason=_why_not(number, paper, table))
+        return Cell(published=number.value, reason=_why_not([number], paper, table))
     if pair.estimate.value is None:
         return Cell(published=number.value, reason=pair.estimate.reason)
     if paper.names[number.metric].name in EFFICIENCY:  # whatever was coloured with it
@@ -84,27 +86,46 @@ def _cell(number: PublishedNumber, pair: Pair | None, paper: Paper, table: Paper
     return Cell(estimate.value, estimate.low, estimate.high, number.value, marks=marks, ranked=not pair.caveats)
 
 
-def _why_not(number: PublishedNumber, paper: Paper, table: PaperTable) -> str:
-    if paper.names[number.metric].name is None:
+def _why_not(numbers: Sequence[PublishedNumber], paper: Paper, table: PaperTable) -> str:
+    """Why numbers of one method, of one kind, have no Run."""
+    if paper.names[numbers[0].metric].name is None:
         return "depends on the device"
-    model = table.methods.get(number.method, OurMethod()).model
-    if model is None:
+    method = table.methods.get(numbers[0].method, OurMethod())
+    if method.model is None and not method.originals:
         return "not here; images it coloured can be measured with --predictions"
-    return f"no Run of {model} on {paper.datasets[number.dataset]}" if number.dataset in paper.datasets else "no Run"
+    datasets = dict.fromkeys(paper.datasets[n.dataset] for n in numbers if n.dataset in paper.datasets)
+    where = f" on {', '.join(datasets)}" if datasets else ""
+    if method.originals:
+        return f"no Run{where} holds the originals' own"
+    return f"no Run of {'this variant of ' if table.trained_here else ''}{method.model}{where}"
 
 
 def _notes(paper: Paper, table: PaperTable, matches: Matches) -> list[str]:
     sources = ", ".join(dict.fromkeys(number.source for number in matches))
     found = [f"published: {paper.title}, {sources}", *([table.note] if table.note else [])]
+    found += _absences(paper, table, matches)
     pairs = [pair for pair in matches.values() if pair is not None]
-    lacking: dict[str, list[str]] = {}
-    for pair in pairs:
-        if pair.estimate.value is None and pair.estimate.reason:
-            lacking.setdefault(pair.estimate.reason, []).append(pair.published.metric)
-    found += [f"not measured: {', '.join(dict.fromkeys(names))} – {reason}" for reason, names in lacking.items()]
     sure = [pair for pair in pairs if not pair.caveats and pair.within is None and pair.estimate.value is not None]
     if names := ", ".join(
         dict.fromkeys(p.published.metric for p in sure if paper.names[p.published.metric].name not in EFFICIENCY)
     ):
         found.append(f"{names}: no interval, so whether the difference is noise is not known")
     return found
+
+
+def _absences(paper: Paper, table: PaperTable, matches: Matches) -> list[str]:
+    """Why numbers are missing, each reason once: of metrics that a Run lacks, and of methods that no Run stands for."""
+    reports = dict(paper.reported())
+    found: dict[str, dict[str, None]] = {}
+    lacking: dict[str, list[PublishedNumber]] = {}
+    for number, pair in matches.items():
+        if pair is not None:
+            if pair.estimate.value is None and pair.estimate.reason:
+                found.setdefault(pair.estimate.reason, {})[number.metric] = None
+        elif paper.names[number.metric].name is None:
+            found.setdefault(_why_not([number], paper, table), {})[number.metric] = None
+        elif number not in reports and number.dataset != EVERYWHERE:  # those of no dataset go with the others
+            lacking.setdefault(number.method, []).append(number)
+    for method, numbers in lacking.items():
+        found.setdefault(_why_not(numbers, paper, table), {})[method] = None
+    return [f"not measured: {', '.join(names)} – {reason}" for reason, names in found.items()]

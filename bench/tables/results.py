@@ -25,10 +25,10 @@ def results_sheets(
 
     Args:
         runs: in the order of the rows.
-        metrics: columns, names of ``bench.metrics.NUMBERS``, ``parameters``, ``macs``, ``images_per_second`` or
-            ``memory``; none = every number that any of the Runs measured.
+        metrics: columns, names of ``bench.metrics.NUMBERS``, ``parameters``, ``macs``, ``latency``,
+            ``images_per_second`` or ``memory``; none = every number that any of the Runs measured.
         sort: column to sort the rows of a section by, the best first; rows without a value come last.
-        efficiency: also parameters, multiply-accumulates, images per second and peak memory.
+        efficiency: also parameters, multiply-accumulates, latency, images per second and peak memory.
 
     Raises:
         UnknownNameError: there is no such column.
@@ -71,9 +71,9 @@ def _sheet(runs: Sequence[Run], metrics: Sequence[str], sort: str | None, effici
 
 
 def _column(name: str, runs: Sequence[Run]) -> Column:
-    """Speeds measured in different settings stand side by side, but none is called the best."""
+    """Speeds measured on different machines stand side by side, but none is called the best."""
     column = MEASURES[name].column
-    mixed = name in SPEED and len({_speed_setting(run) for run in runs}) > 1
+    mixed = name in SPEED and len({_machine(run) for run in runs}) > 1
     return replace(column, better="none") if mixed else column
 
 
@@ -158,15 +158,26 @@ def _cautions(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
         found.append(f"{' and '.join(references)}: for reference, not ranked")
     if SPEED & set(names):
         settings = list(dict.fromkeys(_speed_setting(run) for run in runs))
-        differ = "differ and are not ranked: " if len(settings) > 1 else ""
+        differ = "differ and are not ranked: " if len({_machine(run) for run in runs}) > 1 else ""
         found.append(f"speed and memory: {differ}{'; '.join(settings)}")
+    if "latency" in names:
+        found.append("ms/image: the model alone, one photograph at a time at the protocol's size, median")
+    if {"images_per_second", "memory"} & set(names):
+        found.append("whole pass: with decoding, all metrics and their networks, so not ranked")
     return found
 
 
+def _machine(run: Run) -> str:
+    """All that the latency depends on besides the model."""
+    device = run.environment.device
+    threads = f", {device['threads']} threads" if device.get("type") == "cpu" and device.get("threads") else ""
+    return f"{device_name(run)}{threads}, {run.environment.precision}"
+
+
 def _speed_setting(run: Run) -> str:
-    """All that speeds depend on besides the model."""
+    """All that the speed of the whole pass depends on besides the model."""
     processes = f", {run.speed.processes} processes" if run.speed.processes > 1 else ""
-    return f"{device_name(run)}, batches of {run.speed.batch_size}, {run.environment.precision}{processes}"
+    return f"{_machine(run)}, batches of {run.speed.batch_size}{processes}"
 
 
 def _failures(run: Run) -> list[str]:

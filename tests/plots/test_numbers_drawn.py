@@ -1,9 +1,9 @@
-"""Bars, FID against CF, quality against speed, distributions: what is drawn is what the Runs say."""
+"""Bars, FID against CF, quality against latency, distributions: what is drawn is what the Runs say."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from bench.errors import BenchError, UnknownNameError
 from bench.plots.bars import metric_bars
 from bench.plots.distributions import per_photo_distributions
 from bench.plots.fid_cf import quality_against_colourfulness
-from bench.plots.pareto import front, quality_against_speed
+from bench.plots.pareto import front, quality_against_latency
 from bench.runs import Store
 from bench.selection import select
 
@@ -129,7 +129,7 @@ def test_fid_against_cf_shows_both_numbers_and_names_whom_it_leaves_out(tmp_path
     assert points(axes.lines) == [[25.0, 12.5], [21.5, 7.5]]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("CF", "FID ↓")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["one", "two"]
-    assert "three on photos" in figure.legends[0].get_title().get_text()
+    assert "three on photos/all" in figure.legends[0].get_title().get_text()
 
 
 def test_without_fid_the_axis_says_fcd(tmp_path: Path) -> None:
@@ -140,12 +140,32 @@ def test_without_fid_the_axis_says_fcd(tmp_path: Path) -> None:
         quality_against_colourfulness(Store(tmp_path), select(tmp_path), "fid")
 
 
-def test_speeds_of_different_devices_never_share_axes(tmp_path: Path) -> None:
-    put(tmp_path, "on the CPU", speed__images_per_second=3.0)
-    put(tmp_path, "on the GPU", speed__images_per_second=300.0, environment__device=GPU)
-    axes = panels(quality_against_speed(select(tmp_path)))
-    cpu, gpu = (f"photos/all, n = 4\n{device}, 1 process" for device in ("cpu, A CPU, 2 threads", "cuda, A GPU"))
-    assert {title: points(its.lines) for title, its in axes.items()} == {cpu: [[3.0, 23.0]], gpu: [[300.0, 23.0]]}
+def latency(model: str, ms: float | None, psnr: Sequence[float] = (20, 22, 24, 26), **changes: Any) -> dict[str, Any]:
+    """What ``put`` takes to write a model of this latency."""
+    return {"model": model, "columns": {"psnr": psnr}, "speed__latency_ms": ms, **changes}
+
+
+def steps(axes: Axes) -> list[list[float]]:
+    """Corners of the front; empty without one."""
+    drawn = [np.asarray(line.get_xydata()).tolist() for line in axes.lines]
+    return next((corners for corners in drawn if len(corners) > 1), [])
+
+
+def test_latencies_on_different_devices_never_share_axes(tmp_path: Path) -> None:
+    put(tmp_path, **latency("on the CPU", 300.0))
+    put(tmp_path, **latency("on the GPU", 3.0, environment__device=GPU))
+    axes = panels(quality_against_latency(select(tmp_path)))
+    cpu, gpu = (f"photos/all, n = 4\n{device}" for device in ("cpu, A CPU, 2 threads", "cuda, A GPU"))
+    assert {title: points(its.lines) for title, its in axes.items()} == {cpu: [[300.0, 23.0]], gpu: [[3.0, 23.0]]}
+
+
+def test_latency_is_that_of_the_model_whatever_the_whole_pass_took(tmp_path: Path) -> None:
+    run = put(tmp_path, **latency("net", 19.0, speed__images_per_second=4.0))
+    (axes,) = quality_against_latency(select(tmp_path)).axes
+    recorded = json.loads((tmp_path / run.folder / "result.json").read_text())["speed"]["latency_ms"]
+    assert points(axes.lines) == [[recorded, 23.0]] == [[19.0, 23.0]]
+    assert "ms per image" in axes.get_xlabel()
+    assert axes.get_xscale() == "log"
 
 
 @pytest.mark.parametrize("higher", [True, False])
@@ -155,28 +175,57 @@ def test_the_front_is_what_no_other_point_beats(higher: bool) -> None:
     sign = 1 if higher else -1
 
     def beats(p: tuple[float, float], q: tuple[float, float]) -> bool:
-        return p != q and p[0] >= q[0] and sign * p[1] >= sign * q[1]
+        return p != q and p[0] <= q[0] and sign * p[1] >= sign * q[1]
 
     expected = {q for q in points if not any(beats(p, q) for p in points)}
     found = front(points, higher)
     assert found == sorted(expected)
 
 
-def test_models_without_a_speed_are_named(tmp_path: Path) -> None:
+def test_the_front_steps_up_to_the_right(tmp_path: Path) -> None:
+    for name, ms, psnr in (("quick", 1.0, 20), ("beaten", 30.0, 19), ("slow", 100.0, 25)):
+        put(tmp_path, **latency(name, ms, [psnr] * 4))
+    (axes,) = quality_against_latency(select(tmp_path)).axes
+    bottom, right = axes.get_ylim()[0], axes.get_xlim()[1]
+    assert steps(axes) == [[1, bottom], [1, 20], [100, 25], [right, 25]]
+    (line,) = [line for line in axes.lines if len(np.asarray(line.get_xydata())) > 1]
+    assert line.get_drawstyle() == "steps-post"  # level from the quick one to where the slow one begins
+
+
+def test_what_does_not_compete_is_drawn_but_shapes_no_front(tmp_path: Path) -> None:
+    put(tmp_path, **latency("net", 10.0))
+    put(tmp_path, **latency("oracle", 0.5, [30] * 4, model__family="reference"))
+    put(tmp_path, **latency("untrained", 0.7, [29] * 4, model__source="random"))
+    put(tmp_path, **latency("hinted", 0.8, [28] * 4, hints=5))
+    put(tmp_path, **latency("cut short", 0.9, [27] * 4, complete=False))
+    figure = quality_against_latency(select(tmp_path))
+    (axes,) = figure.axes
+    assert sorted(points(axes.lines)) == [[0.5, 30.0], [0.7, 29.0], [0.8, 28.0], [0.9, 27.0], [10.0, 23.0]]
+    assert [corner for corner in steps(axes) if corner[1] > 23] == []
+    assert [10.0, 23.0] in steps(axes)
+    hollow = {line.get_xdata()[0] for line in axes.lines if line.get_markerfacecolor() == "white"}
+    assert hollow == {0.5, 0.7, 0.8, 0.9}
+    assert "Hollow: not part of the front." in figure.legends[0].get_title().get_text()
+    (alone,) = quality_against_latency(select(tmp_path, ["oracle"])).axes
+    assert steps(alone) == []
+
+
+def test_models_without_a_latency_are_named(tmp_path: Path) -> None:
     put(tmp_path, "here")
-    put(tmp_path, "elsewhere", speed__images_per_second=None)
-    figure = quality_against_speed(select(tmp_path))
-    assert "elsewhere on photos" in " ".join(figure.legends[0].get_title().get_text().split())
+    put(tmp_path, "elsewhere", speed__latency_ms=None)
+    figure = quality_against_latency(select(tmp_path))
+    told = " ".join(figure.legends[0].get_title().get_text().split())
+    assert told == "Not shown: elsewhere on photos/all (no psnr or latency)."
     with pytest.raises(BenchError, match="have none"):
-        quality_against_speed(select(tmp_path, ["elsewhere"]))
+        quality_against_latency(select(tmp_path, ["elsewhere"]))
 
 
 def test_a_number_without_direction_has_no_front(tmp_path: Path) -> None:
     put(tmp_path)
     with pytest.raises(BenchError, match="no better direction"):
-        quality_against_speed(select(tmp_path), "cf")
+        quality_against_latency(select(tmp_path), "cf")
     with pytest.raises(UnknownNameError):
-        quality_against_speed(select(tmp_path), "speed")
+        quality_against_latency(select(tmp_path), "speed")
 
 
 def boxes(axes: Axes) -> dict[str, tuple[float, float]]:

@@ -9,7 +9,7 @@ import pytest
 from made_rows import PHOTOS, pictures_of, put
 from matplotlib.figure import Figure
 from PIL import Image
-from skimage.color import rgb2lab
+from skimage.color import lab2rgb, rgb2lab
 
 from bench.errors import BenchError, ImageError
 from bench.plots.chroma import CELLS, HUES, LIMIT, chroma_histograms, colours_of
@@ -50,6 +50,14 @@ def test_the_input_is_gray_and_as_light_as_the_original() -> None:
     assert np.abs(rgb2lab(lightness)[..., 0] - rgb2lab(original)[..., 0]).max() < 0.3  # half of an 8-bit step
 
 
+def test_gray_is_rounded_as_scikit_image_has_it() -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    rgb[0] = np.arange(64)[:, None] * 4
+    expected = lab2rgb(rgb2lab(rgb) * [1, 0, 0]) * 255
+    assert np.abs(gray(rgb) - expected).max() < 0.53  # scikit-image's grays differ by 0.02 between channels
+    assert np.array_equal(gray(rgb[:1]), rgb[:1])  # which is gray already
+
+
 def test_without_colour_reference_there_is_no_original_and_cf_instead_of_psnr(tmp_path: Path) -> None:
     put(tmp_path, columns={"cf": (11, 12, 13, 14)}, reference=False)
     figure = qualitative_grid(Store(tmp_path), select(tmp_path), photos=["b"])
@@ -87,10 +95,49 @@ def test_only_photographs_that_all_models_kept_can_be_shown(tmp_path: Path) -> N
     assert [text for text in texts(qualitative_grid(store, runs)) if text in PHOTOS] == ["c"]
     with pytest.raises(BenchError, match=r"no pictures of 'a' .* There are pictures of: c\. .*--samples"):
         qualitative_grid(store, runs, photos=["a"])
+    put(tmp_path, "third", kept=(0,))
     for plot in (qualitative_grid, chroma_histograms):
-        put(tmp_path, "third", kept=())
         with pytest.raises(BenchError, match="first, second, third kept no pictures of the same photograph.*--samples"):
             plot(store, select(tmp_path, ["first", "second", "third"]))
+
+
+def test_runs_without_pictures_are_named_under_those_that_have(tmp_path: Path) -> None:
+    put(tmp_path, "first")
+    put(tmp_path, "blind", kept=())
+    put(tmp_path, "first", kept=(), dataset__name="coco", dataset__split="val2017")
+    store, runs = Store(tmp_path), select(tmp_path)
+    expected = "Not shown: all on coco, blind on photos/all (no pictures in common)."
+    grid, chroma = qualitative_grid(store, runs), chroma_histograms(store, runs)
+    assert expected in [" ".join(text.split()) for text in texts(grid)]
+    assert {"input", "first", "original"} <= set(texts(grid))
+    assert "blind" not in texts(grid)
+    assert " ".join(chroma.get_supxlabel().split()) == expected
+    assert [axes.get_title() for axes in chroma.axes if axes.images and axes.get_title()] == ["originals", "first"]
+    everything = qualitative_grid(store, select(tmp_path, ["first"], ["photos"]))
+    assert not any("Not shown" in text for text in texts(everything))
+    for plot in (qualitative_grid, chroma_histograms):
+        with pytest.raises(BenchError, match="blind kept no pictures.*--samples"):
+            plot(store, select(tmp_path, ["blind"]))
+
+
+def test_what_does_not_compete_chooses_no_photographs(tmp_path: Path) -> None:
+    put(tmp_path, "one", {"psnr": (20, 22, 24, 26)})
+    put(tmp_path, "two", {"psnr": (20, 22, 29, 27)})
+    put(tmp_path, "gray", {"psnr": (1, 21, 23, 25)}, model__family="reference")
+    put(tmp_path, "untrained", {"psnr": (19, 2, 23, 25)}, model__source="random")
+    figure = qualitative_grid(Store(tmp_path), select(tmp_path), differ=2)
+    assert [text for text in texts(figure) if text in PHOTOS] == ["c", "d"]
+    assert {"gray", "untrained (random weights)"} <= {" ".join(text.split()) for text in texts(figure)}
+    assert "23.00" in texts(figure)
+
+
+def test_the_store_says_where_a_picture_lies(tmp_path: Path) -> None:
+    run = put(tmp_path, "first")
+    store = Store(tmp_path)
+    found = {store.picture(run, index, which) for index in range(4) for which in ("prediction", "target")}
+    assert found == set((tmp_path / run.folder).rglob("*.png"))
+    assert np.array_equal(np.asarray(Image.open(store.picture(run, 2, "prediction"))), pictures_of("first")[2])
+    assert np.array_equal(np.asarray(Image.open(store.picture(run, 3, "target"))), pictures_of("target")[3])
 
 
 def test_a_pattern_names_photographs(tmp_path: Path) -> None:

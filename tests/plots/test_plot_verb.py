@@ -66,6 +66,17 @@ def test_all_draws_what_can_be_drawn_and_says_why_not_the_rest(tmp_path: Path) -
     for kind in ("fid-cf", "pareto", "hints"):
         assert f"left out: {kind} – no Run" in done.stderr
         assert f"{kind}.png" not in drawn
+    assert "left out: reproduction-ddcolor – no Run stands for a published number of DDColor" in done.stderr
+    assert not any(name.startswith("reproduction") for name in drawn)
+
+
+@pytest.mark.slow
+def test_all_draws_every_paper_of_which_something_was_measured(tmp_path: Path) -> None:
+    put(tmp_path / "runs", "multicolor", metrics={"fid": 3.0}, dataset__name="imagenet", dataset__split="val5k")
+    done = bench("plot", "all", "--runs", tmp_path / "runs", "--out", tmp_path / "plots")
+    assert done.exit_code == 0, done.output
+    assert [path.name for path in (tmp_path / "plots").glob("reproduction*")] == ["reproduction-multicolor.png"]
+    assert "left out: reproduction-ddcolor" in done.stderr
 
 
 @pytest.mark.parametrize(

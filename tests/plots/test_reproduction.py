@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from made_runs import made
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from PIL import Image
 
 from bench.errors import BenchError, UnknownNameError
 from bench.plots.reproduction import reported_against_reproduced
+from bench.plots.style import save
 
 WHITE = "#ffffff"
 
@@ -53,6 +56,23 @@ def test_without_runs_the_known_reports_are_drawn() -> None:
     assert "split and backend not stated" in note(figure)
 
 
+def test_reports_alone_are_drawn_only_where_they_are_wanted() -> None:
+    with pytest.raises(BenchError, match="no Run stands for a published number of DDColor"):
+        reported_against_reproduced([made("ddcolor-mini", {"psnr": 20.0})], reports_alone=False)
+    figure = reported_against_reproduced([made(metrics={"cf": 38.0})], reports_alone=False)
+    assert points(panels(figure)["CF"]) == [(38.26, 38.0, "o"), (38.26, 34.33, "X")]
+
+
+@pytest.mark.parametrize("metrics", [{}, {"psnr": 23.8}], ids=["two panels", "three panels"])
+def test_the_name_of_the_paper_stands_clear_of_the_panels(metrics: dict[str, float], tmp_path: Path) -> None:
+    path = save(reported_against_reproduced([made(metrics=metrics)]), tmp_path / "figure.png")
+    inked = (np.asarray(Image.open(path).convert("L")) < 200).any(axis=1)
+    changes = np.flatnonzero(np.diff(inked.astype(int)))  # first row of the headline, its last, first of the panels
+    begin, end, panel = changes[:3]
+    assert end - begin < 8.5 / 72 * 200 * 1.3  # one line of 8.5 points at 200 dots per inch
+    assert panel - end > 8
+
+
 def test_runs_are_drawn_at_their_numbers_with_their_intervals() -> None:
     run = made(metrics={"fid": 3.95, "cf": (38.0, 37.6, 38.5), "psnr": (23.8, 23.7, 23.9)})
     figure = reported_against_reproduced([run])
@@ -64,7 +84,7 @@ def test_runs_are_drawn_at_their_numbers_with_their_intervals() -> None:
     assert interval.get_paths()[0].vertices.tolist() == [[38.26, 37.6], [38.26, 38.5]]
     assert not drawn["FID ↓"].collections
     assert "ddcolor" in legend(figure)
-    assert "not comparable" not in legend(figure)
+    assert "not comparable" not in legend(reported_against_reproduced([made(metrics={"cf": 38.0, "psnr": 23.8})]))
     assert "Nothing of this paper" not in note(figure)
     for axes in drawn.values():
         assert axes.get_xlim() == axes.get_ylim()
@@ -106,8 +126,6 @@ def test_hostile_names_are_drawn_as_they_are() -> None:
 
 
 def test_the_same_runs_give_the_same_bytes(tmp_path_factory: pytest.TempPathFactory) -> None:
-    from bench.plots.style import save
-
     run = made(metrics={"fid": 3.95, "cf": (38.0, 37.6, 38.5)})
     for suffix in ("png", "svg", "pdf"):
         paths = [tmp_path_factory.mktemp("out") / f"figure.{suffix}" for _ in range(2)]

@@ -11,6 +11,7 @@ from matplotlib.colors import to_hex
 
 from bench.plots.series import looks, panels, without
 from bench.runs import Run
+from bench.tables.results import results_sheets
 
 
 def labels(*runs: Run) -> list[str]:
@@ -52,19 +53,19 @@ def test_a_model_alone_has_its_name_and_what_a_reader_must_know() -> None:
     [
         (
             {"dataset__split": "val50k", "dataset__digest": "e"},
-            ("imagenet/val5k, n = 5,000", "imagenet/val50k, n = 5,000"),
+            ("imagenet, n = 5,000", "imagenet/val50k, n = 5,000"),
         ),
         (
             {"dataset__digest": "e" * 64},
-            ("imagenet/val5k, n = 5,000 (dddddddd)", "imagenet/val5k, n = 5,000 (eeeeeeee)"),
+            ("imagenet, n = 5,000 (dddddddd)", "imagenet, n = 5,000 (eeeeeeee)"),
         ),
         (
             {"dataset__digest": "e", "dataset__n": 6, "dataset__complete": False},
-            ("imagenet/val5k, n = 5,000", "imagenet/val5k, n = 6 of 5,000"),
+            ("imagenet, n = 5,000", "imagenet, n = 6 of 5,000"),
         ),
         (
             {"protocol__name": "crop256", "protocol__hash": "x"},
-            ("imagenet/val5k, n = 5,000 (paper)", "imagenet/val5k, n = 5,000 (crop256)"),
+            ("imagenet, n = 5,000 (paper)", "imagenet, n = 5,000 (crop256)"),
         ),
     ],
 )  # fmt: skip
@@ -83,7 +84,7 @@ def test_two_protocols_of_one_name_are_told_apart_by_their_hashes() -> None:
 
 def test_photographs_that_failed_under_a_model_show_in_the_count() -> None:
     (panel,) = panels([made(), made("eccv16", dataset__n=4990, complete=False)])
-    assert panel.title == "imagenet/val5k, n = 4,990–5,000"
+    assert panel.title == "imagenet, n = 4,990–5,000"
 
 
 def test_of_repetitions_the_newest_is_shown() -> None:
@@ -99,7 +100,25 @@ def test_a_model_keeps_its_colour_on_every_dataset_and_no_two_share_one() -> Non
 
 
 def test_what_is_not_shown_is_named_by_model_or_by_dataset() -> None:
-    runs = [made(model, dataset__name=name) for name in ("coco", "ade20k") for model in ("ddcolor", "eccv16")]
+    splits = {"coco": "val2017", "ade20k": "validation"}
+    runs = [
+        made(model, dataset__name=name, dataset__split=split)
+        for name, split in splits.items()
+        for model in ("ddcolor", "eccv16")
+    ]
     look = looks(runs)
     assert without(runs, runs, look, "fid") == ""
     assert without(runs, runs[:1], look, "fid") == "Not shown: eccv16 on coco, all on ade20k (no fid)."
+
+
+def test_a_split_that_is_not_shown_is_not_taken_for_another() -> None:
+    shown, other = made(), made(dataset__split="val50k", dataset__digest="e" * 64)
+    look = looks([shown, other])
+    assert without([shown, other], [shown], look, "fid") == "Not shown: all on imagenet/val50k (no fid)."
+
+
+@pytest.mark.parametrize("split", ["val5k", "val50k"])
+def test_datasets_are_called_as_in_the_tables(split: str) -> None:
+    run = made(metrics={"psnr": 20.0}, dataset__split=split)
+    (panel,), (sheet,) = panels([run]), results_sheets([run])
+    assert panel.title.partition(",")[0] == sheet.rows[0].section

@@ -241,6 +241,23 @@ def test_the_gallery_filters_and_sorts(visit: Visit, store: Path) -> None:
     assert names.all_text_contents() == sorted(photos, key=lambda name: spread[name])
 
 
+def test_the_spread_is_that_of_models_that_compete(visit: Visit, tmp_path: Path) -> None:
+    names, folder = [f"photo{i}" for i in range(6)], tmp_path / "runs"
+    put_run(folder, "one", names)
+    put_run(folder, "other", names)
+    for model, changes in {"the floor": {"model__family": "reference"}, "raw": {"model__source": "random"}}.items():
+        run = put_run(folder, model, names, **changes)
+        far = Store(folder).rows(run).assign(psnr=[1000.0 + 100 * i for i in range(6)])
+        Store(folder).write(run, far)
+    tab = visit(page_of(folder, tmp_path))
+    control(tab, "#gallery", "Sort by").select_option("PSNR")
+    control(tab, "#gallery", "Of").select_option("spread of models")
+    one, other = values(folder, "one", "psnr"), values(folder, "other", "psnr")
+    expected = sorted(names, key=lambda name: -abs(one[name] - other[name]))
+    assert expected != sorted(names, reverse=True)  # as the floor would have it
+    assert tab.locator("#gallery .card h3").all_text_contents() == expected
+
+
 def test_enlarged_by_key_paged_and_closed_again(visit: Visit, store: Path) -> None:
     tab = visit()
     tab.locator("#gallery input[type=search]").fill("photo")

@@ -12,9 +12,12 @@ from made_runs import made
 from bench.errors import UnknownNameError
 from bench.tables.layout import lay_out
 from bench.tables.paper import WITHIN, paper_sheets
+from bench.tables.render import render
 from bench.tables.sheet import Cell, Row, Sheet
+from bench.tables.terminal import sheets_as_text
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
+OTHER_FID = "another FID than that of the papers' scripts"
 VAL50K = {"dataset__split": "val50k", "dataset__n": 50_000, "dataset__expected": 50_000, "dataset__digest": "e" * 64}
 
 
@@ -73,16 +76,50 @@ def test_without_runs_nothing_is_measured_and_every_cell_says_so() -> None:
     assert "– is not measured" in lay_out(sheet).notes
 
 
+def test_every_reason_stands_once_below_the_table_in_every_form() -> None:
+    sheet = table1(made(metrics={"fid": 3.95, "cf": 38.0, "dcf": "no originals", "psnr": 23.5}))
+    notes = [note for note in sheet.notes if note.startswith("not measured: ")]
+    reasons = [note.partition(" – ")[2] for note in notes]
+    assert len(reasons) == len(set(reasons))
+    assert notes[0] == "not measured: dCF – no originals"
+    assert "not measured: DDColor-large – no Run of ddcolor on imagenet/val50k, coco/val2017" in notes
+    assert "not measured: CIC – no Run of eccv16 on imagenet/val5k" in notes
+    assert "not measured: Ground truth – no Run on imagenet/val5k, imagenet/val50k holds the originals' own" in notes
+    cells = {cell.reason for row in sheet.rows for key, cell in row.cells.items() if key != "params_M"}
+    for reason in cells - {None}:  # a note may name several datasets
+        assert any(str(reason).partition(" on ")[0] in told for told in reasons)
+    for form in ("md", "html", "tex"):
+        assert "no Run of ddcolor on imagenet/val50k, coco/val2017" in render(sheet, form)
+    assert "no Run of ddcolor on imagenet/val50k, coco/val2017" in sheets_as_text([sheet])
+
+
+def test_the_ground_truth_is_what_the_originals_measured() -> None:
+    own = {"originals": {"cf": {"value": 38.3, "low": 37.9, "high": 38.7, "n": 5000}}}
+    sheet = table1(made("eccv16", {"cf": 20.0}, **own))
+    assert cell(sheet, "Ground truth", "CF") == Cell(38.3, 37.9, 38.7, 38.21, marks=(WITHIN,))
+    told = cell(sheet, "Ground truth", "CF", "ImageNet val50k").reason
+    assert told == "no Run on imagenet/val50k holds the originals' own"
+
+
+def test_images_of_the_very_method_are_compared_and_say_that_they_are_images() -> None:
+    coloured = {"model__source": "predictions", "model__weights": "predictions", "model__family": "predictions"}
+    sheet = table1(made("CT2", {"psnr": (23.5, 23.4, 23.6), "cf": (38.4, 38.3, 38.6)}, **coloured))
+    assert cell(sheet, "CT2", "PSNR") == Cell(23.5, 23.4, 23.6, 23.50, marks=("predictions", WITHIN))
+    assert cell(sheet, "CT2", "CF").ranked
+
+
 def test_a_comparable_number_stands_beside_the_published_one() -> None:
     metrics = {"fid": 3.95, "cf": (38.0, 37.6, 38.4), "psnr": (23.5, 23.4, 23.6)}
     sheet = table1(made(metrics=metrics, model__parameters=227_869_328))
-    assert cell(sheet, "DDColor-large", "FID") == Cell(3.95, published=3.92)
+    assert cell(sheet, "DDColor-large", "FID") == Cell(3.95, published=3.92, marks=(OTHER_FID,), ranked=False)
     assert cell(sheet, "DDColor-large", "CF") == Cell(38.0, 37.6, 38.4, 38.26, marks=(WITHIN,))
     assert cell(sheet, "DDColor-large", "PSNR") == Cell(23.5, 23.4, 23.6, 23.85)
     for dataset in ("ImageNet val5k", "ImageNet val50k", "COCO-Stuff"):
         assert cell(sheet, "DDColor-large", "params_M", dataset).value == pytest.approx(227.869328)
     assert cell(sheet, "DDColor-large", "FID", "ImageNet val50k").value is None
-    assert "FID: no interval, so whether the difference is noise is not known" in sheet.notes
+    theirs = table1(made(metrics={"fid": 3.95, "fid_ct2": 3.78}))
+    assert cell(theirs, "DDColor-large", "FID") == Cell(3.78, published=3.92, marks=("FID (CT2)",))
+    assert "FID: no interval, so whether the difference is noise is not known" in theirs.notes
 
 
 def test_what_does_not_compare_is_shown_marked_and_neither_ranked_nor_called_noise() -> None:
@@ -94,7 +131,7 @@ def test_what_does_not_compare_is_shown_marked_and_neither_ranked_nor_called_noi
     layout = lay_out(sheet)
     (line,) = (line for line in layout.lines if (line.section, line.label) == ("ImageNet val5k", "DDColor-tiny"))
     assert [field.rank for field in line.fields[:3]] == [2, 0, 0]  # second in the paper
-    assert ("a", "subset 38/5000") in layout.legend
+    assert ("b", "subset 38/5000") in layout.legend
 
 
 def test_each_dataset_takes_its_own_run() -> None:
@@ -129,7 +166,11 @@ def test_ablations_take_the_runs_of_their_variants() -> None:
         "no color decoder, no colorfulness loss": None, "colorfulness loss only": None,
         "color decoder only": 4.1, "both": 3.95,
     }  # fmt: skip
-    assert cell(sheets[1], "color decoder only", "FID").marks == (f"weights {weights}",)
+    assert cell(sheets[1], "color decoder only", "FID").marks == ("trained here", OTHER_FID)
+    assert (
+        "not measured: 50 queries, 200 queries, 500 queries – no Run of this variant of ddcolor on imagenet/val5k"
+        in (sheets[0].notes)
+    )
 
 
 def test_speeds_of_another_device_stay_alone() -> None:
@@ -142,6 +183,10 @@ def test_speeds_of_another_device_stay_alone() -> None:
 def test_reports_of_others_stand_beside_the_numbers_they_aimed_at() -> None:
     (sheet,) = paper_sheets([], "ddcolor", ["reports"])
     first, second = sheet.rows
+    heads = {part for head in lay_out(sheet).heads for part in head.parts}
+    assert heads == {"published", "reported", "diff."}
+    assert "diff. is reported minus published" in " ".join(lay_out(sheet).notes)
+    assert "measured" in lay_out(table1()).heads[0].parts
     mark = ("reported in GitHub issue piddnad/DDColor#9",)
     assert first.cells["FID"] == Cell(3.78, published=3.92, marks=mark, ranked=False)
     assert first.cells["CF"] == Cell(34.33, published=38.26, marks=mark, ranked=False)

@@ -16,6 +16,7 @@ from made_runs import BEGUN, made
 from bench.errors import UnknownNameError
 from bench.metrics import NUMBERS
 from bench.runs import Run
+from bench.tables.marks import competes
 from bench.tables.render import render
 from bench.tables.results import results_sheets
 from bench.tables.sheet import Row, Sheet
@@ -50,6 +51,7 @@ def test_every_number_is_the_runs_to_the_last_digit() -> None:
             assert tuple(own.loc[name, ["value", "low", "high"]]) == (estimate.value, estimate.low, estimate.high)
         assert own["value"]["parameters"] == 1.234567  # millions
         assert own["value"]["macs"] == 2.5
+        assert own["value"]["latency"] == 80
         assert own["value"]["images_per_second"] == 12.5
         assert own["value"]["memory"] == 512
         assert own["value"]["n"] == 5000
@@ -139,11 +141,15 @@ def test_speeds_of_different_devices_are_marked_and_none_is_the_best() -> None:
     fast = made("a", {"psnr": 20}, speed__images_per_second=100)
     slow = made("b", {"psnr": 21}, environment__device=CPU)
     (same,) = results_sheets([fast, made("b")], efficiency=True)
-    assert same.ranks()[0, "images_per_second"] == 1
-    assert "speed and memory: NVIDIA H200, batches of 16, fp32" in same.notes
+    assert same.ranks()[0, "latency"] == 1
+    assert not {key for _, key in same.ranks()} & {"images_per_second", "memory"}  # these measure the harness
+    assert "whole pass: with decoding, all metrics and their networks, so not ranked" in same.notes
+    assert "speed and memory: NVIDIA H200, fp32, batches of 16" in same.notes
     (mixed,) = results_sheets([fast, slow], efficiency=True)
     assert [r.marks for r in mixed.rows] == [("NVIDIA H200",), ("CPU: AMD EPYC",)]
     assert {key for _, key in mixed.ranks()} == {"psnr"}
+    (batches,) = results_sheets([made("a", speed__latency_ms=9), made("b", speed__batch_size=1)], efficiency=True)
+    assert batches.ranks() == {(0, "latency"): 1, (1, "latency"): 2}  # one photograph at a time, whatever the batches
     assert "differ and are not ranked" in notes(mixed)
 
 
@@ -154,7 +160,9 @@ def test_what_does_not_compete_is_not_ranked() -> None:
         made("oracle", {"psnr": 40, "fid": 1}, model__family="reference"),
         made("hinted", {"psnr": 30, "fid": 2}, hints=50),
         made("partly", {"psnr": 31, "fid": 3}, complete=False),
+        made("lucky", {"psnr": 32, "fid": 2}, model__source="random", model__weights="random"),
     ]
+    assert [competes(run) for run in runs] == [True, True, False, False, False, False]
     (sheet,) = results_sheets(runs)
     assert sheet.ranks() == {(0, "psnr"): 2, (1, "psnr"): 1, (0, "fid"): 1, (1, "fid"): 2}
     assert "oracle: for reference, not ranked" in sheet.notes
@@ -184,10 +192,13 @@ def test_notes_name_failures_and_what_compares_only_with_itself() -> None:
 
 
 def test_what_a_system_that_ran_elsewhere_costs_is_not_known() -> None:
-    changes: dict[str, Any] = {"model__parameters": None, "model__macs": None, "speed__images_per_second": None}
+    changes: dict[str, Any] = {"model__parameters": None, "model__macs": None, "speed__latency_ms": None,
+                               "speed__images_per_second": None}  # fmt: skip
     (sheet,) = results_sheets([made("CT2", model__source="predictions", **changes), made("b")], efficiency=True)
     assert row(sheet, "CT2").cells["parameters"].value is None
-    assert "not measured: parameters, macs, images_per_second (of CT2) – not known of this system" in sheet.notes
+    assert (
+        "not measured: parameters, macs, latency, images_per_second (of CT2) – not known of this system" in sheet.notes
+    )
 
 
 def test_no_run_makes_no_sheet_and_nothing_imports_torch() -> None:

@@ -45,7 +45,15 @@ def test_runs_and_columns_are_chosen_and_sorted(runs: Path, tmp_path: Path) -> N
                  "--efficiency", "--out", out)  # fmt: skip
     assert done.exit_code == 0, done.output
     rows = pd.read_csv(out)
-    assert rows["number"].unique().tolist() == ["n", "psnr", "parameters", "macs", "images_per_second", "memory"]
+    assert rows["number"].unique().tolist() == [
+        "n",
+        "psnr",
+        "parameters",
+        "macs",
+        "latency",
+        "images_per_second",
+        "memory",
+    ]
     assert rows["model"].unique().tolist() == ["ddcolor", "eccv16"]
     assert rows["dataset"].unique().tolist() == ["imagenet"]
     assert set(table("--runs", runs, "--models", "ecc*", "--format", "csv").output.split("\n")[1].split(",")) > {
