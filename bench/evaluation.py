@@ -46,6 +46,7 @@ from bench.runs import (
     Speed,
     Store,
     folder_of,
+    sample_name,
 )
 from bench.settings import Settings, check_abilities
 from bench.stopping import Interrupted, StopRequest
@@ -315,8 +316,8 @@ class _Job:
         for place, index in enumerate(batch.indices):
             if index in self.kept:
                 folder.mkdir(exist_ok=True)
-                photo_from_tensor(prediction[place].cpu()).save(folder / f"{index:06d}.prediction.png")
-                photo_from_tensor(batch.target[place]).save(folder / f"{index:06d}.target.png")
+                photo_from_tensor(prediction[place].cpu()).save(folder / sample_name(index, "prediction"))
+                photo_from_tensor(batch.target[place]).save(folder / sample_name(index, "target"))
 
     def _finish(self) -> None:
         parts = self.parts.load()

@@ -44,7 +44,7 @@ def _output(command: Any) -> Any:
 @_names("--metrics", "Columns; default: every number that was measured.")
 @_names("--protocol", "Protocols, names or hashes; default: all, each in a table of its own.")
 @click.option("--sort", metavar="NAME", help="Column to sort by, the best first.")
-@click.option("--efficiency", is_flag=True, help="Also parameters, MACs, images/s and memory.")
+@click.option("--efficiency", is_flag=True, help="Also parameters, MACs, latency, images/s and memory.")
 @_output
 @click.pass_context
 def table(

@@ -54,7 +54,7 @@ class Tables(Strict):
     Args:
         metrics: columns; none = every number that was measured.
         formats: of the files.
-        efficiency: with parameters, multiply-accumulates, images/s and memory.
+        efficiency: with parameters, multiply-accumulates, latency, images/s and memory.
         papers: whose tables are laid out with what was measured beside it.
     """
 

@@ -28,6 +28,7 @@ def marks(run: Run) -> tuple[str, ...]:
     found += [weights_mark(run)]
     found += [f"{key}={value}" for key, value in sorted(run.model.options.items())]
     found += [hints_mark(run)]
+    found += [f"{run.colourings} colourings"] if run.colourings > 1 else []
     found += [run.environment.precision] if run.environment.precision != "fp32" else []
     return tuple(filter(None, found))
 
