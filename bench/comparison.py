@@ -273,7 +273,8 @@ def _only(name: str, sides: Sequence[Side]) -> Side:
     if len(sides) > 1:
         choices = "; ".join(f"{side.folder} ({_facts(side.run)})" for side in sides)
         raise BenchError(
-            f"{name} was measured in several ways on {sides[0].dataset}. Name one by its folder: {choices}."
+            f"{name} was measured in several ways on {sides[0].dataset}. Name one by its weights "
+            f"({name}@{sides[0].run.model.weights}) or its folder: {choices}."
         )
     return sides[0]
 

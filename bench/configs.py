@@ -82,9 +82,10 @@ def _explained(kind: type[Strict], problem: Any, where: str, above: str) -> str:
     """One problem of pydantic's as a sentence with file, key and the nearest valid key."""
     loc = [str(part) for part in problem["loc"]]
     key = ".".join(([above] if above else []) + loc)
+    message = problem["msg"].removeprefix("Value error, ")  # pydantic's own words before ours
     if problem["type"] != "extra_forbidden":
         value = "" if problem["type"] == "missing" or not loc else f" (found {problem['input']!r})"
-        return f"{where}, key {key!r}: {problem['msg']}{value}." if key else f"{where}: {problem['msg']}."
+        return f"{where}, key {key!r}: {message}{value}." if key else f"{where}: {message}."
     known = list(_settings_at(kind, loc[:-1]).model_fields)
     close = difflib.get_close_matches(loc[-1], known, n=1, cutoff=0.5)
     guess = f" Did you mean {close[0]!r}?" if close else ""

@@ -11,7 +11,7 @@ from bench.cache import cache_dir
 from bench.datasets import DATASETS, open_dataset
 from bench.environment import code_version, library_versions
 from bench.errors import DatasetError
-from bench.weights import catalogue
+from bench.weights import BACKBONES, cached_path, catalogue
 
 _GOOD, _LACKING = "[green]✓[/green]", "[yellow]–[/yellow]"
 
@@ -44,6 +44,8 @@ def examine(console: Console) -> None:
             console.print(f"  {_LACKING} {info.name}: not found; {escape(info.obtain)}")
 
     console.print(f"\n[bold]weights[/bold] (cache: {escape(str(cache_dir()))})")
+    folder = cached_path(next(iter(BACKBONES.values())), "backbones").parent
+    console.print(f"  files of your own for metrics and losses go into {escape(str(folder))}")
     for status in catalogue():
         reference = escape(status.reference)
         if status.status == "absent":

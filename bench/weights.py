@@ -216,7 +216,7 @@ def absent_error(weights: Weights, model: str, path: Path) -> WeightsError:
     size = f"{weights.bytes / 1e6:.0f} MB" if weights.bytes else "size unknown"
     fetch_it = f"`bench weights fetch {reference_of(model, weights)}` brings it ({size})"
     if model == _BACKBONES:
-        return WeightsError(f"{weights.file} is not here: {fetch_it}, or put it into {path.parent}.")
+        return WeightsError(f"{weights.file} is not here: {fetch_it}; `bench doctor` says where to put one of yours.")
     ready = [s.model for s in catalogue() if s.status == "shipped"]
     return WeightsError(
         f"{weights.file} ({weights.name} weights of {model}) is not here: {fetch_it}, or put it into {path.parent}, "

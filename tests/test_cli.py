@@ -76,7 +76,7 @@ def test_photographs_that_fail_are_told_by_the_exit_status(photographs: Photogra
         (["run", "-m", "gray", "-d", "imagenet", "--split", "val5"], "val5k"),
         (["run", "-m", "gray", "-d", "samples", "--protocol", "papers"], "paper"),
         (["run", "-m", "ddcolor", "-d", "samples"], "bench weights fetch ddcolor"),
-        (["run", "-m", "eccv16-mini", "-d", "samples"], "weights"),
+        (["run", "-m", "eccv16", "-d", "samples"], "weights"),
         (["run", "-m", "gray", "-d", "samples", "--device", "tpu"], "cpu"),
         (["run", "-m", "gray", "-d", "samples", "--hints", "3"], "takes no colour hints"),
         (["run", "-m", "gray", "-d", "samples", "--steps", "3"], "--steps"),

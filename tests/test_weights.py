@@ -54,7 +54,7 @@ def one_byte(monkeypatch: pytest.MonkeyPatch) -> bytes:
 
 
 def test_find_backbone_looks_into_the_cache_and_torch_hub(tmp_path: Path, cache: Path, one_byte: bytes) -> None:
-    with pytest.raises(WeightsError, match=r"`bench weights fetch vgg16` brings it \(553 MB\), or put it into"):
+    with pytest.raises(WeightsError, match=r"`bench weights fetch vgg16` brings it \(553 MB\); `bench doctor`"):
         find_backbone("vgg16")
     shared = tmp_path / "torch/hub/checkpoints/vgg16-397923af.pth"
     own = cache / "weights/backbones/vgg16-397923af.pth"

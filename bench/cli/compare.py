@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @click.argument("b", metavar="B")
 @option(
     "--dataset",
+    "--datasets",
     "-d",
     "datasets",
     multiple=True,

@@ -12,6 +12,7 @@ from bench.cli.options import GroupedCommand, option, split_commas
 @click.command(cls=GroupedCommand)
 @option(
     "--models",
+    "--model",
     "-m",
     multiple=True,
     callback=split_commas,

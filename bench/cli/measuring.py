@@ -15,6 +15,7 @@ from bench.cli.options import INCOMPLETE, PATH, SAMPLER, GroupedCommand, given, 
 @click.command(cls=GroupedCommand)
 @option(
     "--model",
+    "--models",
     "-m",
     "models",
     multiple=True,
@@ -25,6 +26,7 @@ from bench.cli.options import INCOMPLETE, PATH, SAMPLER, GroupedCommand, given, 
 )
 @option(
     "--dataset",
+    "--datasets",
     "-d",
     "datasets",
     multiple=True,

@@ -26,8 +26,22 @@ _RUNS: tuple[Decorator, ...] = (
     option(
         "--runs", type=PATH, default=Path("results/runs"), show_default=True, heading="What", help="Folder of Runs."
     ),
-    option("--models", "-m", **_NAMES, heading="What", help="Models, or patterns as '*-mini', in order; default: all."),
-    option("--datasets", "-d", **_NAMES, heading="What", help="Datasets, as coco or imagenet/val5k; default: all."),
+    option(
+        "--models",
+        "--model",
+        "-m",
+        **_NAMES,
+        heading="What",
+        help="Models, or patterns as '*-mini', in order; default: all.",
+    ),
+    option(
+        "--datasets",
+        "--dataset",
+        "-d",
+        **_NAMES,
+        heading="What",
+        help="Datasets, as coco or imagenet/val5k; default: all.",
+    ),
     option("--protocol", "protocols", **_NAMES, heading="What", help="Protocols: names or hashes; default: all."),
 )
 _METRICS = option("--metrics", **_NAMES, heading="How", help="Numbers to draw; default: the common ones.")

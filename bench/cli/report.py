@@ -16,8 +16,8 @@ _SEVERAL: dict[str, Any] = {"multiple": True, "callback": split_commas, "metavar
 @option(
     "--runs", type=PATH, default=Path("results/runs"), show_default=True, heading="What", help="Folder of the Runs."
 )
-@option("--models", **_SEVERAL, help="Models, or patterns such as *-mini; default: all.")
-@option("--datasets", **_SEVERAL, help="Datasets, e.g. coco, imagenet/val50k; default: all.")
+@option("--models", "--model", "-m", **_SEVERAL, help="Models, or patterns such as *-mini; default: all.")
+@option("--datasets", "--dataset", "-d", **_SEVERAL, help="Datasets, e.g. coco, imagenet/val50k; default: all.")
 @option("--protocol", "protocols", **_SEVERAL, help="Protocols, names or hashes; default: all.")
 @option("--out", type=PATH, required=True, heading="Output", help="A folder for index.html, or a file ending in .html.")
 @option("--title", heading="Output", help="Heading of the page.")

@@ -22,6 +22,7 @@ STOPPED = "stopped; the same command continues where it was."
 )
 @option(
     "--dataset",
+    "--datasets",
     "-d",
     "datasets",
     multiple=True,

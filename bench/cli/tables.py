@@ -26,8 +26,8 @@ _OUTPUT = (
 )
 
 
-def _names(name: str, help_text: str) -> Callable[[Any], Any]:
-    return click.option(name, multiple=True, callback=split_commas, metavar="NAME[,NAME...]", help=help_text)
+def _names(*names: str, help_text: str) -> Callable[[Any], Any]:
+    return click.option(*names, multiple=True, callback=split_commas, metavar="NAME[,NAME...]", help=help_text)
 
 
 def _output(command: Any) -> Any:
@@ -39,10 +39,10 @@ def _output(command: Any) -> Any:
 
 @click.group(invoke_without_command=True)
 @_RUNS
-@_names("--models", "Models, or patterns such as *-mini; default: all.")
-@_names("--datasets", "Datasets, e.g. coco, imagenet/val50k; default: all.")
-@_names("--metrics", "Columns; default: every number that was measured.")
-@_names("--protocol", "Protocols, names or hashes; default: all, each in a table of its own.")
+@_names("--models", "--model", "-m", help_text="Models, or patterns such as *-mini; default: all.")
+@_names("--datasets", "--dataset", "-d", help_text="Datasets, e.g. coco, imagenet/val50k; default: all.")
+@_names("--metrics", help_text="Columns; default: every number that was measured.")
+@_names("--protocol", help_text="Protocols, names or hashes; default: all, each in a table of its own.")
 @click.option("--sort", metavar="NAME", help="Column to sort by, the best first.")
 @click.option("--efficiency", is_flag=True, help="Also parameters, MACs, latency, images/s and memory.")
 @_output

@@ -51,7 +51,12 @@ def train(
     from bench.training.trainer import train as train_model
 
     screen = console(error=True, quiet=not is_first_process())
-    outcome = train_model(settings, out or Path("runs", Path(config).stem), console=screen, **how)
+    folder = out or Path("runs", Path(config).stem)
+    try:
+        outcome = train_model(settings, folder, console=screen, **how)
+    except KeyboardInterrupt:  # once the first step has begun, the trainer saves and returns
+        screen.print("stopped before the first step; nothing new to save.")
+        ctx.exit(130)
     report(outcome, screen)
     if not outcome.finished:
         ctx.exit(130)
@@ -64,7 +69,10 @@ def train(
 @option("--half", is_flag=True, heading="Output", help="16 bits for each weight (safetensors).")
 @option("--size", type=click.IntRange(min=8), heading="Output", help="Side of the ONNX graph's input.")
 def export(run_folder: Path, to: Path, last: bool, half: bool, size: int | None) -> None:
-    """Write the weights of a training run (its folder, or one of its checkpoints) for `bench run --weights`."""
+    """Write the weights of a training run: its folder, or one of its checkpoints.
+
+    A .safetensors file is for `bench run --weights`; an .onnx graph (lightness in, chroma out) for other programs.
+    """
     from bench.training.export import export as export_run
 
     click.echo(export_run(run_folder, to, "last" if last else "best", half, size))

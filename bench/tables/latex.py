@@ -13,6 +13,7 @@ from itertools import accumulate
 
 from bench.tables.layout import PUBLISHED, Field, Head, Layout, Line
 
+PREAMBLE = r"% needs \usepackage{booktabs,graphicx}"
 _WIDE = 6  # columns of numbers that fit into one column of a paper
 _SHORT = {PUBLISHED: "publ.", "measured": "meas.", "reported": "rep."}
 _RANKS = {0: "{}", 1: r"\textbf{{{}}}", 2: r"\underline{{{}}}"}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bench.errors import UnknownNameError
 from bench.tables.csv import csv_table
 from bench.tables.html import html_page, html_table
-from bench.tables.latex import latex_table
+from bench.tables.latex import PREAMBLE, latex_table
 from bench.tables.layout import lay_out
 from bench.tables.markdown import markdown_table
 from bench.tables.sheet import Sheet
@@ -39,4 +39,6 @@ def render_file(sheets: Sequence[Sheet], form: str, intervals: bool = True) -> s
     if form == "csv":
         return csv_table(*sheets)
     tables = [render(sheet, form, intervals) for sheet in sheets]
-    return html_page(tables) if form == "html" else "\n".join(tables)
+    if form == "html":
+        return html_page(tables)
+    return "\n".join([PREAMBLE, *tables] if form == "tex" else tables)

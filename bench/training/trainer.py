@@ -165,7 +165,7 @@ class Trainer:
         self.clock, self.total = Clock(), Clock()
         with logs, StopRequest() as stop:
             for note in self.notes:
-                logs.say(f"[yellow]passed over:[/yellow] {note}")
+                logs.say(f"[yellow]{escape(note)}[/yellow]")
             for note in self.recipe.notes:
                 logs.say(escape(note))
             stopped = self.step != self.validated.step and self._validation_is_due() and not self._validate(logs, stop)
@@ -369,8 +369,10 @@ class Trainer:
         """
         found = newest_checkpoint(self.checkpoints, self.config, self.out, resume)
         if found is None:
+            self.notes = [f"no checkpoint in {self.out}: starting at step 0."] if resume else []
             return
-        state, self.notes = found
+        state, passed_over = found
+        self.notes = [f"passed over: {note}" for note in passed_over]
         for name, network in self.recipe.networks.items():
             network.load_state_dict(state["networks"][name])
         for name, optimizer in self.optimizers.items():
