@@ -166,8 +166,9 @@ class Gallery {
   }
 
   #firstKept(set) {
-    const keys = [...set.models.keys()].map(String);
-    return keys.find((key) => set.photos.some((photo) => photo.pictures.includes(key))) || "input";
+    const models = [...set.models.keys()];
+    const ordered = [...models.filter((m) => set.competing[m]), ...models].map(String); // not gray, if there is another
+    return ordered.find((key) => set.photos.some((photo) => photo.pictures.includes(key))) || "input";
   }
 
   #control() {
