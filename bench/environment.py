@@ -83,7 +83,7 @@ def git_state(root: Path, packages: tuple[str, ...]) -> tuple[str | None, bool |
     if not present or not _git(root, "ls-files", "--", present[0]):
         return None, None
     commit = _git(root, "rev-parse", "HEAD")
-    changes = _git(root, "status", "--porcelain", "--", *present)
+    changes = _git(root, "status", "--porcelain", "--", *present, ":(exclude)*/weights/*")  # these are no code
     return (commit, bool(changes)) if commit and changes is not None else (None, None)
 
 

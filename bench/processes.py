@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from typing import TYPE_CHECKING, Literal
 
@@ -71,7 +72,15 @@ def connect(device: str | None = None, precision: Precision = "fp32") -> Fabric:
         plugins=[LightningEnvironment()] if nodes * local == 1 else None,  # else Fabric asks Slurm itself
     )
     fabric.launch()
+    if fabric.world_size > 1:
+        atexit.register(_leave)
     return fabric
+
+
+def _leave() -> None:
+    """Close the connection to the other processes; gloo's threads can abort a process that ends without."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _world() -> tuple[int, int]:

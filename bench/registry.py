@@ -3,6 +3,8 @@
 The door is the entry point group ``bench.models``: ``name = "module:factory"``, where the factory (a Colorizer class or
 a function) builds the network with untrained weights. The module may describe its models in a tuple ``CARDS`` of
 ``ModelCard(...)`` written with literals; cards are read from the source text, so listing models never imports torch.
+Weights that come with a model are described in ``weights/NAME.json`` beside its module: whoever trains them anew writes
+that file and touches no source.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import json
 import sys
 import traceback
 from collections.abc import Callable
@@ -71,7 +74,7 @@ class ModelCard:
         working_size: see ``Colorizer``.
         hints, stochastic: see ``Colorizer``.
         trainable: False for models without anything to train.
-        weights: known files; the first is the default.
+        weights: known files; the first is the default. Those that ship with the model come before the card's own.
         note: deviations from the original, in plain words.
     """
 
@@ -128,17 +131,18 @@ def card_of(name: str) -> ModelCard:
         UnknownNameError: with the closest names there are; also for a misspelt key of a card.
         BenchError: the file is absent, or its CARDS cannot be read.
     """
+    source: Path | None
     if is_file_reference(name):
-        path, _, attribute = name.rpartition(":")
-        cards, module = _cards_in_source(Path(path)), path
+        module, _, attribute = name.rpartition(":")
+        source = Path(module)
     else:
         entry = _entry(name)
         module, attribute = entry.module, name
-        cards = _cards_of_module(entry.module)
-    for card in cards:
-        if card.name == attribute:
-            return replace(card, name=name, module=module)
-    return ModelCard(name=name, family=name, title=name, module=module)
+        source = _source_of(module)
+    cards = {card.name: card for card in _cards_in_source(source)} if source else {}
+    card = cards.get(attribute, ModelCard(name=name, family=name, title=name))
+    shipped = _shipped(source, attribute) if source else ()
+    return replace(card, name=name, module=module, weights=(*shipped, *card.weights))
 
 
 def build(name: str, **options: Any) -> Colorizer:
@@ -218,11 +222,20 @@ def _factory_in_file(reference: str) -> Callable[..., Any]:
         raise UnknownNameError(f"class in {path}", attribute, classes) from error
 
 
-def _cards_of_module(module: str) -> tuple[ModelCard, ...]:
+def _source_of(module: str) -> Path | None:
     spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
+    return Path(spec.origin) if spec is not None and spec.origin is not None else None
+
+
+def _shipped(source: Path, name: str) -> tuple[Weights, ...]:
+    """The weights that come with a model, or none: ``weights/NAME.json`` holds the fields of Weights."""
+    facts = source.parent / "weights" / f"{name}.json"
+    if not facts.is_file():
         return ()
-    return _cards_in_source(Path(spec.origin))
+    try:
+        return (Weights(**json.loads(facts.read_text(encoding="utf-8"))),)
+    except (TypeError, ValueError) as error:
+        raise BenchError(f"{facts} does not describe weights: {error}. Expected the fields of Weights.") from error
 
 
 @cache

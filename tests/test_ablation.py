@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import signal
 from collections.abc import Callable
@@ -65,7 +64,8 @@ def test_every_variant_that_comes_along_can_be_trained(name: str, tmp_path: Path
     ablation = load_ablation(name)
     mini = name.endswith("-mini")
     assert ablation.name == name
-    assert len(ablation.seeds) >= (2 if mini else 1)
+    # A curve of long trainings tells by its shape.
+    assert len(ablation.seeds) >= (2 if mini and name != "colourfulness-mini" else 1)
     sizes = []
     for member in members(ablation, tmp_path):
         if member.seed == ablation.seeds[0]:
@@ -227,7 +227,7 @@ def test_stopped_in_the_middle_the_same_command_continues(
         step(self, batches)
         taken.append(1)
         if len(taken) == 9:  # six of the first variant, three of the second
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
 
     with monkeypatch.context() as patched:
         patched.setattr(Trainer, "train_step", and_stop_in_the_second)
@@ -262,8 +262,8 @@ def test_other_weights_of_finished_trainings_are_exported_and_measured(
     steps = {}
     for path in out.glob("both-seed0/*.safetensors"):
         with safe_open(path, "pt") as file:
-            steps[path.name] = file.metadata()["step"]
-    assert steps == {"tiny.both.seed0.safetensors": "2", "tiny.both.seed0.best.safetensors": str(best_step)}
+            steps[path.name] = json.loads(file.metadata()["training"])["step"]
+    assert steps == {"tiny.both.seed0.safetensors": 2, "tiny.both.seed0.best.safetensors": best_step}
     assert (tables["last"] == tables["best"]) == (best_step == 2)
 
 

@@ -132,7 +132,7 @@ KILLED = """
 
     def die(done, total):
         if done >= 6:
-            os.kill(os.getpid(), signal.SIGKILL)
+            signal.raise_signal(signal.SIGKILL)
 
     bench.evaluate("ddcolor-mini", "folder:{folder}", PROTOCOL, weights="random", device="cpu", store={store!r},
                    settings=Settings(batch_size=2, workers=0, checkpoint_seconds=0), on_progress=die)
@@ -332,7 +332,7 @@ def test_ctrl_c_saves_what_was_measured(photographs: Photographs, tmp_path: Path
     def interrupt(done: int, _total: int) -> None:
         seen.append(done)
         if done == 4:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     call = partial(bench.evaluate, "gray", f"folder:{folder}", PROTOCOL, device="cpu", store=store, settings=settings)
     with pytest.raises(KeyboardInterrupt):

@@ -88,6 +88,31 @@ def test_file_reference(guest: Path) -> None:
     assert getattr(model, "width") == 7  # noqa: B009 - the class is only known at run time
 
 
+def test_weights_that_come_with_a_model_are_described_beside_it(guest: Path) -> None:
+    facts = guest.parent / "weights" / "Guest.json"
+    facts.parent.mkdir()
+    facts.write_text('{"name": "own", "file": "own.safetensors", "sha256": "ab", "note": "100 steps"}')
+    card = card_of(f"{guest}:Guest")
+    assert [weights.name for weights in card.weights] == ["own", "w"]
+    assert card.weights[0] == Weights(name="own", file="own.safetensors", sha256="ab", note="100 steps")
+
+
+def test_a_class_without_a_card_has_the_weights_beside_it_too(guest: Path) -> None:
+    facts = guest.parent / "weights" / "number.json"
+    facts.parent.mkdir()
+    facts.write_text('{"name": "own", "file": "own.safetensors"}')
+    assert [weights.name for weights in card_of(f"{guest}:number").weights] == ["own"]
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"name": "own"}', '{"name": "own", "flie": "x"}'])
+def test_what_describes_no_weights_is_named(text: str, guest: Path) -> None:
+    facts = guest.parent / "weights" / "Guest.json"
+    facts.parent.mkdir()
+    facts.write_text(text)
+    with pytest.raises(BenchError, match=r"Guest\.json does not describe weights.*Expected the fields of Weights"):
+        card_of(f"{guest}:Guest")
+
+
 def test_file_reference_without_a_card(tmp_path: Path) -> None:
     path = tmp_path / "plain.py"
     path.write_text("from bench.colorizer import Colorizer as Plain\n", encoding="utf-8")

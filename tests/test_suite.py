@@ -21,6 +21,7 @@ from bench.plots import FROM_RUNS
 from bench.protocol import load_protocol
 from bench.published import papers
 from bench.registry import card_of, model_names
+from bench.runs import Store
 from bench.suites.config import Entry, load_suite, suite_names
 from bench.suites.run import plan_suite
 
@@ -77,7 +78,7 @@ def test_the_paper_suite_has_every_system_at_full_size() -> None:
 
 def test_the_smoke_suite_needs_nothing_but_the_package(tmp_path: Path) -> None:
     plan = plan_suite(load_suite("smoke"), data_root=tmp_path)
-    assert [dataset.key for dataset in plan.datasets] == ["samples/all"]
+    assert [dataset.key for dataset in plan.datasets.values()] == ["samples/all"]
     assert {"gray", "oracle", "ddcolor-mini"} <= {entry.name for entry in plan.entries}
     here = {entry.name for entry in plan.entries} | set(plan.left_out)
     assert {name for name in model_names() if name.endswith("-mini")} <= here
@@ -102,6 +103,7 @@ def test_the_smoke_suite_needs_nothing_but_the_package(tmp_path: Path) -> None:
         ({"tables": {"metrics": ["beauty"]}}, "no number 'beauty'"),
         ({"tables": {"papers": ["dcolor"]}}, "ddcolor"),
         ({"plots": ["brs"]}, "bars"),
+        ({"pictures": ["coco"]}, "no dataset of this suite called 'coco'; there are samples"),
         ({"require": "some"}, "require"),
         ({"name": "a/b"}, "name"),
     ],
@@ -133,7 +135,7 @@ def test_what_is_not_here_is_left_out_or_an_error(tmp_path: Path) -> None:
     changes: dict[str, Any] = {"models": ["gray", "eccv16"], "datasets": ["samples", "coco"]}
     plan = plan_suite(load_suite(written(tmp_path, **changes)), data_root=tmp_path)
     assert [entry.name for entry in plan.entries] == ["gray"]
-    assert [dataset.key for dataset in plan.datasets] == ["samples/all"]
+    assert [dataset.key for dataset in plan.datasets.values()] == ["samples/all"]
     assert set(plan.left_out) == {"eccv16", "coco"}
     assert "bench weights fetch eccv16" in plan.left_out["eccv16"]
     with pytest.raises(BenchError, match="bench weights fetch eccv16"):
@@ -142,6 +144,17 @@ def test_what_is_not_here_is_left_out_or_an_error(tmp_path: Path) -> None:
         plan_suite(load_suite(written(tmp_path, require="all", datasets=["coco"])), data_root=tmp_path)
     with pytest.raises(BenchError, match="nothing of the suite small(.|\n)*eccv16(.|\n)*coco"):
         plan_suite(load_suite(written(tmp_path, models=["eccv16"], datasets=["coco"])), data_root=tmp_path)
+
+
+def test_pictures_are_kept_of_the_datasets_that_may_be_shown(tmp_path: Path, photographs: Photographs) -> None:
+    shown, hidden = f"folder:{photographs(2)}", "samples"
+    config = written(tmp_path, models=["gray"], datasets=[shown, hidden], pictures=[shown], limit=2, samples=2)
+    done = bench("suite", config, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    runs = list(Store(tmp_path / "out" / "runs"))
+    kept = {run.dataset.name: len(list((tmp_path / "out/runs" / run.folder).glob("samples/*.png"))) for run in runs}
+    assert kept.pop("samples") == 0
+    assert set(kept.values()) == {4}  # two photographs, each coloured and original
 
 
 def test_dry_run_shows_the_plan_and_makes_nothing(tmp_path: Path) -> None:
@@ -226,7 +239,7 @@ def test_stopped_in_the_middle_the_same_command_continues(photographs: Photograp
     flag, out = tmp_path / "stopped-once", tmp_path / "out"
     body = (
         f"import os, pathlib, signal; flag = pathlib.Path({str(flag)!r})\n"
-        "        if not flag.exists(): flag.touch(); os.kill(os.getpid(), signal.SIGTERM)"
+        "        if not flag.exists(): flag.touch(); signal.raise_signal(signal.SIGTERM)"
     )
     config = written(tmp_path, models=["gray", model(tmp_path, body)], datasets=[f"folder:{photographs(3)}"])
     arguments = ("suite", config, "--out", out, "--device", "cpu", "--batch-size", "1")

@@ -101,9 +101,14 @@ class Ablation(Strict):
             datasets, limit: instead of the ablation's, if given.
         """
         first = max(self.seeds) + 1
+        last: dict[str, str] = {}  # of every key the last value, where it stood
+        for change in (*self.set, *changes):
+            key = change.partition("=")[0]
+            last.pop(key, None)
+            last[key] = change
         return self.model_copy(
             update={
-                "set": (*self.set, *changes),
+                "set": tuple(last.values()),
                 "seeds": (*self.seeds, *range(first, first + (seeds or 0)))[: seeds or len(self.seeds)],
                 "datasets": tuple(datasets) or self.datasets,
                 "limit": limit or self.limit,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import INCOMPLETE, PATH
+from bench.cli.options import DATA_ROOT, INCOMPLETE
 
 
 @click.command()
@@ -20,7 +20,7 @@ def models(name: str | None) -> None:
 
 
 @click.group(invoke_without_command=True)
-@click.option("--data-root", type=PATH, help="Folder that holds the datasets (else $BENCH_DATA).")
+@DATA_ROOT
 @click.pass_context
 def datasets(ctx: click.Context, data_root: Path | None) -> None:
     """List the datasets, or check one."""
@@ -34,7 +34,7 @@ def datasets(ctx: click.Context, data_root: Path | None) -> None:
 @datasets.command()
 @click.argument("name")
 @click.option("--split", help="Split of the dataset.")
-@click.option("--data-root", type=PATH, help="Folder that holds the datasets (else $BENCH_DATA).")
+@DATA_ROOT
 @click.pass_context
 def check(ctx: click.Context, name: str, split: str | None, data_root: Path | None) -> None:
     """Count the photographs of NAME and read every file."""

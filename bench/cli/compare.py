@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import PATH, GroupedCommand, option, split_commas
+from bench.cli.options import PATH, RUNS, GroupedCommand, option, several
 
 if TYPE_CHECKING:
     from bench.comparison import Comparison
@@ -16,21 +16,15 @@ if TYPE_CHECKING:
 @click.command(cls=GroupedCommand)
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
-@option(
+@several(
     "--dataset",
     "--datasets",
     "-d",
     "datasets",
-    multiple=True,
-    callback=split_commas,
-    metavar="NAME[,NAME...]",
-    heading="What",
     help="Datasets; default: all on which both were measured. Repeatable.",
 )
 @option("--protocol", metavar="NAME|HASH", heading="What", help="Protocol; default: all by which both were measured.")
-@option(
-    "--runs", type=PATH, default=Path("results/runs"), show_default=True, heading="What", help="Folder of the Runs."
-)
+@RUNS
 @option(
     "--format",
     "form",

@@ -6,27 +6,13 @@ from typing import Any
 
 import click
 
-from bench.cli.options import GroupedCommand, option, split_commas
+from bench.cli.options import DEVICE, WEIGHTS, GroupedCommand, option, several
 
 
 @click.command(cls=GroupedCommand)
-@option(
-    "--models",
-    "--model",
-    "-m",
-    multiple=True,
-    callback=split_commas,
-    metavar="NAME[,NAME...]",
-    heading="What",
-    help="Models to offer; default: all whose weights are here.",
-)
-@option(
-    "--weights",
-    heading="What",
-    metavar="NAME|PATH|random",
-    help="Weights of all of them instead of the default; 'random' is marked on the page.",
-)
-@option("--device", heading="Machine", help="cpu, cuda, cuda:1, mps; default: the best there is.")
+@several("--models", "--model", "-m", help="Models to offer; default: all whose weights are here.")
+@WEIGHTS
+@DEVICE
 @option(
     "--host",
     default="127.0.0.1",

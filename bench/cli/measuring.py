@@ -2,48 +2,41 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bench.cli.options import INCOMPLETE, PATH, SAMPLER, GroupedCommand, given, is_first_process, option, split_commas
+from bench.cli.options import (
+    BATCH_SIZE,
+    DATA_ROOT,
+    DEVICE,
+    INCOMPLETE,
+    PATH,
+    SAMPLING,
+    STOPPED,
+    WEIGHTS,
+    GroupedCommand,
+    given,
+    is_first_process,
+    option,
+    several,
+    typed,
+)
 
 
 @click.command(cls=GroupedCommand)
-@option(
+@several(
     "--model",
     "--models",
     "-m",
     "models",
-    multiple=True,
-    callback=split_commas,
-    metavar="NAME[,NAME...]",
-    heading="What",
     help="Models: names, 'all', or path/to/file.py:ClassName. Repeatable.",
 )
-@option(
-    "--dataset",
-    "--datasets",
-    "-d",
-    "datasets",
-    multiple=True,
-    required=True,
-    callback=split_commas,
-    metavar="NAME[,NAME...]",
-    heading="What",
-    help="Datasets: names, folder:PATH. Repeatable.",
-)
+@several("--dataset", "--datasets", "-d", "datasets", required=True, help="Datasets: names, folder:PATH. Repeatable.")
 @option("--split", heading="What", help="Split of the dataset, e.g. val5k, val50k.")
-@option("--data-root", type=PATH, heading="What", help="Folder that holds the datasets (else $BENCH_DATA).")
-@option(
-    "--weights",
-    heading="What",
-    metavar="NAME|PATH|random",
-    help="Weights: a name on the model's card, a file, or 'random' (marked in the result).",
-)
+@DATA_ROOT
+@WEIGHTS
 @option(
     "--predictions",
     type=PATH,
@@ -68,8 +61,7 @@ from bench.cli.options import INCOMPLETE, PATH, SAMPLER, GroupedCommand, given, 
     heading="How",
     help="Of each photograph by stochastic models; two or more also report their diversity.",
 )
-@option("--steps", type=click.IntRange(min=1), heading="How", help="Sampling steps of diffusion models.")
-@option("--sampler", type=SAMPLER, heading="How", help="Sampler of diffusion models.")
+@SAMPLING
 @option(
     "--precision",
     type=click.Choice(["fp32", "bf16", "fp16"]),
@@ -78,15 +70,8 @@ from bench.cli.options import INCOMPLETE, PATH, SAMPLER, GroupedCommand, given, 
     heading="How",
     help="Of the model; metrics are always exact.",
 )
-@option(
-    "--batch-size",
-    type=click.IntRange(min=1),
-    default=16,
-    show_default=True,
-    heading="Machine",
-    help="Photographs per forward pass; does not change the numbers.",
-)
-@option("--device", heading="Machine", help="cpu, cuda, cuda:1, mps; default: the best there is.")
+@BATCH_SIZE
+@DEVICE
 @option("--workers", type=click.IntRange(min=0), heading="Machine", help="Processes that decode; default: as pays.")
 @option(
     "--out", type=PATH, default=Path("results/runs"), show_default=True, heading="Output", help="Folder of the Runs."
@@ -143,13 +128,12 @@ def run(ctx: click.Context, models: list[str], datasets: list[str], as_json: boo
     if dry_run:
         print_plan(plan, screen)
         return
-    command = shlex.join(["bench", *sys.argv[1:]])
     out: Path = how.pop("out")
     runs: list[Run] = []
     try:
-        runs.extend(measure(plan, notes, store=out, quiet=not first, command=command, **how))
+        runs.extend(measure(plan, notes, store=out, quiet=not first, command=typed(), **how))
     except KeyboardInterrupt:
-        notes.print("stopped; the same command continues where it was.")
+        notes.print(STOPPED)
         ctx.exit(130)
     finally:  # what was finished before an error or Ctrl-C is shown all the same
         if first and runs:
@@ -162,7 +146,7 @@ def run(ctx: click.Context, models: list[str], datasets: list[str], as_json: boo
 @click.command(cls=GroupedCommand)
 @click.argument("images", nargs=-1, required=True, type=PATH)
 @option("--model", "-m", default="ddcolor-mini", show_default=True, heading="What", help="A model's name.")
-@option("--weights", heading="What", metavar="NAME|PATH|random", help="Weights: a name on the model's card, or a file.")
+@WEIGHTS
 @option("--out", "-o", type=PATH, required=True, heading="Output", help="Folder for the coloured PNG files.")
 @option("--size", type=click.IntRange(min=32), heading="How", help="Working size instead of the model's own.")
 @option("--seed", type=int, default=0, show_default=True, heading="How", help="For models that draw their colours.")
@@ -174,8 +158,7 @@ def run(ctx: click.Context, models: list[str], datasets: list[str], as_json: boo
     heading="How",
     help="Different colourings of each photograph, by models that draw their colours.",
 )
-@option("--steps", type=click.IntRange(min=1), heading="How", help="Sampling steps of diffusion models.")
-@option("--sampler", type=SAMPLER, heading="How", help="Sampler of diffusion models.")
+@SAMPLING
 @option(
     "--hint",
     "hints",
@@ -184,7 +167,7 @@ def run(ctx: click.Context, models: list[str], datasets: list[str], as_json: boo
     heading="How",
     help="A colour at a pixel, for models that take hints. Repeatable.",
 )
-@option("--device", heading="Machine", help="cpu, cuda, mps; default: the best there is.")
+@DEVICE
 @click.pass_context
 def colorize(ctx: click.Context, images: tuple[Path, ...], **how: Any) -> None:
     """Colour photographs (files or folders) at their full resolution."""
@@ -218,19 +201,11 @@ def speed_evaluation(**how: Any) -> None:
 
 
 @speed.command("training")
-@click.option(
-    "--model",
-    "-m",
-    "models",
-    multiple=True,
-    callback=split_commas,
-    metavar="NAME[,NAME...]",
-    help="Training configurations; default: the mini of every family.",
-)
+@several("--model", "--models", "-m", "models", help="Training configurations; default: the mini of every family.")
 @click.option("--data", metavar="PATH", help="Photographs; default: synthetic ones.")
 @click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True, help="Steps that are timed.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Default: the configuration's.")
-@click.option("--device", help="cpu, cuda, cuda:1, mps; default: the best there is.")
+@DEVICE
 @click.option("--workers", type=click.IntRange(min=0), help="Decoding processes; default: as pays.")
 def speed_training(models: list[str], **how: Any) -> None:
     """Images/s of a training step, eager fp32 against the default settings, and the share of waiting for data."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+Decorator = Callable[[Any], Any]
+
 INCOMPLETE = 3  # exit status when photographs could not be measured
 EXISTING = click.Path(exists=True, path_type=Path)
 PATH = click.Path(path_type=Path)
-SAMPLER = click.Choice(["ddpm", "ddim", "dpm++"])
+STOPPED = "stopped; the same command continues where it was."
 
 
 class GroupedOption(click.Option):
@@ -37,14 +41,35 @@ class GroupedCommand(click.Command):
                 formatter.write_dl(records)
 
 
-def option(*names: str, heading: str, **attributes: Any) -> Callable[[Any], Any]:
+def option(*names: str, heading: str, **attributes: Any) -> Decorator:
     return click.option(*names, cls=GroupedOption, heading=heading, **attributes)
+
+
+def several(*names: str, heading: str = "What", metavar: str = "NAME[,NAME...]", **attributes: Any) -> Decorator:
+    """An option that takes names separated by commas, and may be repeated."""
+    return option(*names, multiple=True, callback=split_commas, metavar=metavar, heading=heading, **attributes)
+
+
+def together(*decorators: Decorator) -> Decorator:
+    """All of them as one; the help page lists them in this order."""
+
+    def decorate(function: Any) -> Any:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
 
 
 def split_commas(_ctx: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> list[str]:
     """``--model a,b --model c`` -> [a, b, c], without repeats and in order."""
     names = [name.strip() for value in values for name in value.split(",")]
     return list(dict.fromkeys(name for name in names if name))
+
+
+def typed() -> str:
+    """The command line of this call, for the record."""
+    return shlex.join(["bench", *sys.argv[1:]])
 
 
 def given(**options: Any) -> dict[str, Any]:
@@ -55,3 +80,48 @@ def given(**options: Any) -> dict[str, Any]:
 def is_first_process() -> bool:
     """Whether this process prints; torchrun and Slurm number theirs."""
     return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) == 0
+
+
+# What several verbs take, in the same words.
+DATA_ROOT = option("--data-root", type=PATH, heading="What", help="Folder that holds the datasets (else $BENCH_DATA).")
+WEIGHTS = option(
+    "--weights",
+    heading="What",
+    metavar="NAME|PATH|random",
+    help="Weights: a name on the model's card, a file, or 'random' (marked in the result).",
+)
+DEVICE = option("--device", heading="Machine", help="cpu, cuda, cuda:1, mps; default: the best there is.")
+BATCH_SIZE = option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=16,
+    show_default=True,
+    heading="Machine",
+    help="Photographs per forward pass; does not change the numbers.",
+)
+SAMPLING = together(
+    option("--steps", type=click.IntRange(min=1), heading="How", help="Sampling steps of diffusion models."),
+    option(
+        "--sampler",
+        type=click.Choice(["ddpm", "ddim", "dpm++"]),
+        heading="How",
+        help="Sampler of diffusion models.",
+    ),
+)
+CHANGES = option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    heading="How",
+    help="Change a key of the training's configuration, e.g. recipe.losses.pixel=1. Repeatable.",
+)
+RUNS = option(
+    "--runs", type=PATH, default=Path("results/runs"), show_default=True, heading="What", help="Folder of the Runs."
+)
+SELECTION = together(
+    RUNS,
+    several("--models", "--model", "-m", help="Models, or patterns such as '*-mini', in order; default: all."),
+    several("--datasets", "--dataset", "-d", help="Datasets, e.g. coco, imagenet/val50k; default: all."),
+    several("--protocol", "protocols", help="Protocols, names or hashes; default: all."),
+)

@@ -2,52 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.options import EXISTING, PATH, GroupedCommand, given, option, split_commas
+from bench.cli.options import (
+    DEVICE,
+    EXISTING,
+    PATH,
+    SELECTION,
+    WEIGHTS,
+    Decorator,
+    GroupedCommand,
+    given,
+    option,
+    several,
+    together,
+)
 from bench.errors import BenchError
 from bench.plots import FROM_RUNS, KINDS, draw, unasked
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from bench.runs import Run, Store
 
 PLOTS = Path("results/plots")
 COUNT = click.IntRange(min=1)
-_NAMES: dict[str, Any] = {"multiple": True, "callback": split_commas, "metavar": "NAME[,NAME...]"}
-Decorator = Callable[[Any], Any]
-
-_RUNS: tuple[Decorator, ...] = (
-    option(
-        "--runs", type=PATH, default=Path("results/runs"), show_default=True, heading="What", help="Folder of Runs."
-    ),
-    option(
-        "--models",
-        "--model",
-        "-m",
-        **_NAMES,
-        heading="What",
-        help="Models, or patterns as '*-mini', in order; default: all.",
-    ),
-    option(
-        "--datasets",
-        "--dataset",
-        "-d",
-        **_NAMES,
-        heading="What",
-        help="Datasets, as coco or imagenet/val5k; default: all.",
-    ),
-    option("--protocol", "protocols", **_NAMES, heading="What", help="Protocols: names or hashes; default: all."),
-)
-_METRICS = option("--metrics", **_NAMES, heading="How", help="Numbers to draw; default: the common ones.")
+_METRICS = several("--metrics", heading="How", help="Numbers to draw; default: the common ones.")
 _OPTIONS: dict[str, tuple[Decorator, ...]] = {
     "grid": (
-        option("--photos", **_NAMES, heading="How", help="Photographs by name, or patterns."),
+        several("--photos", heading="How", help="Photographs by name, or patterns."),
         option("--random", type=COUNT, metavar="N", heading="How", help="N photographs at random."),
         option("--seed", type=int, default=0, show_default=True, heading="How", help="Of --random."),
         option("--differ", type=COUNT, metavar="N", heading="How", help="N on which models differ most; default: 4."),
@@ -77,17 +61,6 @@ def plot() -> None:
     """Draw Runs, trainings and colour queries."""
 
 
-def _options(*decorators: Decorator) -> Decorator:
-    """All of them at once; the help page lists them in this order."""
-
-    def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
-
-    return decorate
-
-
 def _selected(how: dict[str, Any]) -> tuple[Store, list[Run]]:
     """The store and the Runs that the shared options choose; takes these out of ``how``."""
     from bench.runs import Store
@@ -101,7 +74,9 @@ def _add(kind: str) -> None:
     """``bench plot KIND``, for a kind that needs nothing but Runs."""
 
     @plot.command(kind, cls=GroupedCommand, help=KINDS[kind].description)
-    @_options(*_RUNS, *_OPTIONS.get(kind, ()), _out(PLOTS / f"{kind}.png"))
+    @SELECTION
+    @together(*_OPTIONS.get(kind, ()))
+    @_out(PLOTS / f"{kind}.png")
     def verb(out: Path, **how: Any) -> None:
         from bench.plots.style import save
 
@@ -114,14 +89,12 @@ for _kind in FROM_RUNS:
 
 
 @plot.command("all", cls=GroupedCommand)
-@_options(*_RUNS)
+@SELECTION
 @option("--out", type=PATH, default=PLOTS, show_default=True, heading="Output", help="Folder for the plots.")
-@option(
+@several(
     "--formats",
-    multiple=True,
     default=("png",),
     show_default=True,
-    callback=split_commas,
     metavar="FORMAT[,FORMAT...]",
     heading="Output",
     help="png, svg, pdf.",
@@ -145,16 +118,17 @@ def plot_all(out: Path, formats: list[str], **how: Any) -> None:
 @plot.command("queries", cls=GroupedCommand)
 @click.argument("photo", type=PATH)
 @option("--model", "-m", default="ddcolor-mini", show_default=True, heading="What", help="A model with queries.")
-@option("--weights", heading="What", metavar="NAME|PATH|random", help="Weights: a name on the model's card, or a file.")
+@WEIGHTS
 @option("--top", type=COUNT, default=8, show_default=True, heading="How", help="How many: those of most effect.")
-@option("--device", heading="Machine", help="cpu, cuda, mps; default: the best there is.")
+@DEVICE
 @_out(PLOTS / "queries.png")
 def plot_queries(photo: Path, model: str, weights: str | None, top: int, device: str | None, out: Path) -> None:
     """What the colour queries of DDColor do to PHOTO. Above: where one is active; below: the colour it adds there."""
     from bench.plots.queries import query_maps
     from bench.plots.style import save
+    from bench.queries import query_arrays
 
-    photograph, coloured, maps, mixing = _query_arrays(photo, model, weights, device)
+    photograph, coloured, maps, mixing = query_arrays(photo, model, weights, device)
     click.echo(save(query_maps(photograph, coloured, maps, mixing, top, f"{photo.name}, {model}"), out))
 
 
@@ -167,28 +141,3 @@ def plot_training(folders: tuple[Path, ...], out: Path) -> None:
     from bench.plots.training import training_curves
 
     click.echo(save(training_curves(folders), out))
-
-
-def _query_arrays(photo: Path, model: str, weights: str | None, device: str | None) -> tuple[NDArray[Any], ...]:
-    """(H, W, 3) uint8 RGB photograph and result, (Q, h, w) maps of the queries, (2, Q) how they are mixed."""
-    import numpy as np
-    import torch
-    import torch.nn.functional as F
-
-    from bench.color import rgb_to_lab
-    from bench.colorizer import colorize, grid
-    from bench.images import read_photo, rgb_tensor
-    from bench.loading import load_model
-    from bench.registry import card_of, model_names
-
-    picture = read_photo(photo).convert("RGB")
-    network: Any = load_model(model, weights, device=device)
-    if not hasattr(network, "query_maps"):
-        having = ", ".join(name for name in model_names() if card_of(name).family == "ddcolor")
-        raise BenchError(f"{model} has no colour queries to draw. Models that have: {having}.")
-    with torch.inference_mode():
-        lightness = rgb_to_lab(rgb_tensor(picture)[None].to(next(network.parameters()).device))[:, :1]
-        seen = grid(network, picture.height, picture.width)
-        maps, mixing = network.query_maps(F.interpolate(lightness, seen, mode="bilinear", antialias=True))
-    arrays = (maps[0].float().cpu().numpy(), mixing.float().cpu().numpy())
-    return np.array(picture), np.array(colorize(network, picture).convert("RGB")), *arrays

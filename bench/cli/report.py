@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from bench.cli.options import PATH, GroupedCommand, given, option, split_commas
-
-_SEVERAL: dict[str, Any] = {"multiple": True, "callback": split_commas, "metavar": "NAME[,NAME...]", "heading": "What"}
+from bench.cli.options import PATH, SELECTION, GroupedCommand, given, option
 
 
 @click.command(cls=GroupedCommand)
-@option(
-    "--runs", type=PATH, default=Path("results/runs"), show_default=True, heading="What", help="Folder of the Runs."
-)
-@option("--models", "--model", "-m", **_SEVERAL, help="Models, or patterns such as *-mini; default: all.")
-@option("--datasets", "--dataset", "-d", **_SEVERAL, help="Datasets, e.g. coco, imagenet/val50k; default: all.")
-@option("--protocol", "protocols", **_SEVERAL, help="Protocols, names or hashes; default: all.")
+@SELECTION
 @option("--out", type=PATH, required=True, heading="Output", help="A folder for index.html, or a file ending in .html.")
 @option("--title", heading="Output", help="Heading of the page.")
 @option(

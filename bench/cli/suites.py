@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bench.cli.options import INCOMPLETE, PATH, GroupedCommand, is_first_process, option, split_commas
-
-STOPPED = "stopped; the same command continues where it was."
+from bench.cli.options import (
+    BATCH_SIZE,
+    CHANGES,
+    DATA_ROOT,
+    DEVICE,
+    INCOMPLETE,
+    PATH,
+    STOPPED,
+    GroupedCommand,
+    is_first_process,
+    option,
+    several,
+    typed,
+)
 
 
 @click.command(cls=GroupedCommand)
 @click.argument("config", metavar="CONFIG")
 @option("--data", metavar="PATH|URL", heading="What", help="Photographs to train with: see `bench train`.")
-@option(
-    "--data-root", type=PATH, heading="What", help="Folder that holds the datasets to measure on (else $BENCH_DATA)."
-)
-@option(
+@DATA_ROOT
+@several(
     "--dataset",
     "--datasets",
     "-d",
     "datasets",
-    multiple=True,
-    callback=split_commas,
-    metavar="NAME[,NAME...]",
-    heading="What",
     help="Datasets to measure on instead of the configuration's. Repeatable.",
 )
 @option("--limit", type=click.IntRange(min=1), heading="What", help="Measure the first N photographs only.")
@@ -36,15 +39,8 @@ STOPPED = "stopped; the same command continues where it was."
 @option(
     "--seeds", type=click.IntRange(min=1), heading="What", help="How many seeds; default: those of the configuration."
 )
-@option(
-    "--set",
-    "changes",
-    multiple=True,
-    metavar="KEY=VALUE",
-    heading="How",
-    help="Change a key of the training for every variant, e.g. steps=800. Repeatable.",
-)
-@option("--device", heading="Machine", help="cpu, cuda, cuda:1, mps; default: the best there is.")
+@CHANGES
+@DEVICE
 @option("--out", type=PATH, heading="Output", help="Folder of the ablation; default: runs/ablations/ and its name.")
 @option("--dry-run", is_flag=True, heading="Output", help="Show what would be trained, and how far it is.")
 @click.pass_context
@@ -83,7 +79,7 @@ def ablate(
 
     try:
         outcome = run_ablation(
-            ablation, trainings, out, console=notes, device=device, data_root=data_root, command=_command()
+            ablation, trainings, out, console=notes, device=device, data_root=data_root, command=typed()
         )
     except KeyboardInterrupt:
         notes.print(STOPPED)
@@ -98,16 +94,9 @@ def ablate(
 
 @click.command(cls=GroupedCommand)
 @click.argument("config", metavar="CONFIG")
-@option("--data-root", type=PATH, heading="What", help="Folder that holds the datasets (else $BENCH_DATA).")
-@option(
-    "--batch-size",
-    type=click.IntRange(min=1),
-    default=16,
-    show_default=True,
-    heading="Machine",
-    help="Photographs per forward pass; does not change the numbers.",
-)
-@option("--device", heading="Machine", help="cpu, cuda, cuda:1, mps; default: the best there is.")
+@DATA_ROOT
+@BATCH_SIZE
+@DEVICE
 @option("--out", type=PATH, heading="Output", help="Folder of everything; default: results/suites/ and its name.")
 @option("--dry-run", is_flag=True, heading="Output", help="Show what would be measured.")
 @click.pass_context
@@ -131,7 +120,7 @@ def suite(ctx: click.Context, config: str, data_root: Path | None, out: Path | N
         screen.print(plan_table(plan))
         print_reasons("left out", plan.left_out, screen)
         return
-    command = _command()
+    command = typed()
     try:
         measured = measure_suite(plan, out / "runs", notes, command=command, **how)
     except KeyboardInterrupt:
@@ -150,8 +139,3 @@ def suite(ctx: click.Context, config: str, data_root: Path | None, out: Path | N
         ctx.exit(1)
     if any(not run.complete for run in measured.runs):
         ctx.exit(INCOMPLETE)
-
-
-def _command() -> str:
-    """What the user typed."""
-    return shlex.join(["bench", *sys.argv[1:]])

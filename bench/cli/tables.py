@@ -2,58 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from bench.cli.options import PATH, split_commas
+from bench.cli.options import PATH, RUNS, SELECTION, option, several, together
 
 if TYPE_CHECKING:
     from bench.tables.sheet import Sheet
 
 TERMINAL = "terminal"
 FORMS = click.Choice([TERMINAL, "md", "csv", "tex", "html"])
-_RUNS = click.option("--runs", type=PATH, default=Path("results/runs"), show_default=True, help="Folder of the Runs.")
-_OUTPUT = (
-    click.option("--format", "form", type=FORMS, help="Default: as the suffix of --out says, else terminal."),
-    click.option(
-        "--intervals/--no-intervals", default=True, show_default=True, help="Half of the 95 % interval after a number."
+OUTPUT = together(
+    option(
+        "--format",
+        "form",
+        type=FORMS,
+        heading="Output",
+        help="Default: as the suffix of --out says, else terminal.",
     ),
-    click.option("--out", type=PATH, help="File to write; default: print."),
+    option(
+        "--intervals/--no-intervals",
+        default=True,
+        show_default=True,
+        heading="Output",
+        help="Half of the 95 % interval after a number.",
+    ),
+    option("--out", type=PATH, heading="Output", help="File to write; default: print."),
 )
 
 
-def _names(*names: str, help_text: str) -> Callable[[Any], Any]:
-    return click.option(*names, multiple=True, callback=split_commas, metavar="NAME[,NAME...]", help=help_text)
-
-
-def _output(command: Any) -> Any:
-    """Adds the options that every table has."""
-    for decorate in reversed(_OUTPUT):
-        command = decorate(command)
-    return command
-
-
 @click.group(invoke_without_command=True)
-@_RUNS
-@_names("--models", "--model", "-m", help_text="Models, or patterns such as *-mini; default: all.")
-@_names("--datasets", "--dataset", "-d", help_text="Datasets, e.g. coco, imagenet/val50k; default: all.")
-@_names("--metrics", help_text="Columns; default: every number that was measured.")
-@_names("--protocol", help_text="Protocols, names or hashes; default: all, each in a table of its own.")
-@click.option("--sort", metavar="NAME", help="Column to sort by, the best first.")
-@click.option("--efficiency", is_flag=True, help="Also parameters, MACs, latency, images/s and memory.")
-@_output
+@SELECTION
+@several("--metrics", heading="Output", help="Columns; default: every number that was measured.")
+@option("--sort", metavar="NAME", heading="Output", help="Column to sort by, the best first.")
+@option("--efficiency", is_flag=True, heading="Output", help="Also parameters, MACs, latency, images/s and memory.")
+@OUTPUT
 @click.pass_context
 def table(
     ctx: click.Context,
     runs: Path,
     models: list[str],
     datasets: list[str],
+    protocols: list[str],
     metrics: list[str],
-    protocol: list[str],
     sort: str | None,
     efficiency: bool,
     **output: Any,
@@ -67,21 +62,19 @@ def table(
     from bench.selection import select
     from bench.tables.results import results_sheets
 
-    _show(results_sheets(select(runs, models, datasets, protocol), metrics, sort, efficiency), **output)
+    _show(results_sheets(select(runs, models, datasets, protocols), metrics, sort, efficiency), **output)
 
 
 @table.command("paper")
-@click.option("--paper", required=True, metavar="NAME", help="The paper, e.g. ddcolor.")
-@click.option(
+@option("--paper", required=True, metavar="NAME", heading="What", help="The paper, e.g. ddcolor.")
+@several(
     "--table",
     "tables",
-    multiple=True,
-    callback=split_commas,
     metavar="NAME|all",
     help="Its tables, e.g. 1, scales; default: the main one.",
 )
-@_RUNS
-@_output
+@RUNS
+@OUTPUT
 def table_paper(paper: str, tables: list[str], runs: Path, **output: Any) -> None:
     """Published numbers of a paper beside measured ones."""
     from bench.published import load_paper

@@ -7,21 +7,14 @@ from typing import Any
 
 import click
 
-from bench.cli.options import EXISTING, PATH, GroupedCommand, is_first_process, option
+from bench.cli.options import CHANGES, DEVICE, EXISTING, PATH, GroupedCommand, is_first_process, option
 
 
 @click.command(cls=GroupedCommand)
 @click.argument("config", metavar="CONFIG")
 @option("--data", metavar="PATH|URL", heading="What", help="Photographs: a folder, tar shards, or a URL of shards.")
-@option(
-    "--set",
-    "changes",
-    multiple=True,
-    metavar="KEY=VALUE",
-    heading="How",
-    help="Change a key of the configuration, e.g. recipe.losses.pixel=1. Repeatable.",
-)
-@option("--device", heading="Machine", help="cpu, cuda, cuda:1, mps; default: the best there is.")
+@CHANGES
+@DEVICE
 @option("--out", type=PATH, heading="Output", help="Folder of the run; default: runs/ and the configuration's name.")
 @option("--resume", is_flag=True, heading="Output", help="Continue from the newest checkpoint in --out.")
 @option("--dry-run", is_flag=True, heading="Output", help="Show the whole configuration and stop.")

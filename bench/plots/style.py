@@ -60,10 +60,16 @@ def palette(n: int) -> list[tuple[float, float, float]]:
     return list(safe[:n] if n <= len(safe) else sns.color_palette("husl", n))
 
 
+class _Wrapper(textwrap.TextWrapper):
+    """Breaks behind every hyphen, after digits too: pix2pix-resnet18-mini."""
+
+    wordsep_re = re.compile(r"(\s+|[^\s-]*\w-(?=\w))")
+
+
 def wrapped(text: str, inches: float, points: float = 8.0) -> str:
     """``text`` broken into lines that fit into a width; never cut."""
     columns = max(4, int(inches * _CHARACTERS * 8 / points))
-    return "\n".join(textwrap.wrap(text, columns)) or text
+    return "\n".join(_Wrapper(columns).wrap(text)) or text
 
 
 def plain_log(axis: Axis) -> None:

@@ -82,6 +82,7 @@ class Suite(Strict):
         weights: of every model whose entry names none; ``random`` marks the Runs.
         limit: the first photographs of each dataset only.
         samples: pictures to keep of each Run.
+        pictures: datasets of which new Runs keep pictures, for where those of others must not be shown; or ``all``.
         colourings: of each photograph, by the models that draw their colours.
         require: ``all``: a model without weights or a dataset that is not here is an error; ``available``: it is left
             out, with the reason.
@@ -97,6 +98,7 @@ class Suite(Strict):
     weights: str | None = None
     limit: int | None = Field(default=None, ge=1)
     samples: int = Field(default=6, ge=0)
+    pictures: tuple[str, ...] | Literal["all"] = "all"
     colourings: int = Field(default=1, ge=1)
     require: Literal["all", "available"] = "available"
     tables: Tables = Tables()
@@ -107,7 +109,13 @@ class Suite(Strict):
     def _exist(self) -> Suite:
         if self.plots != "all":
             _check_known("kind of plot", self.plots, FROM_RUNS)
+        if self.pictures != "all":
+            _check_known("dataset of this suite called", self.pictures, self.datasets)
         return self
+
+    def samples_of(self, dataset: str) -> int:
+        """Pictures to keep of each Run on a dataset of ``datasets``."""
+        return self.samples if self.pictures == "all" or dataset in self.pictures else 0
 
 
 def suite_names() -> list[str]:

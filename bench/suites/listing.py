@@ -18,7 +18,7 @@ def plan_table(plan: Plan) -> Table:
         table.add_column(column)
     for protocol in plan.protocols:
         for entry in plan.entries:
-            for dataset in plan.datasets:
+            for dataset in plan.datasets.values():
                 table.add_row(
                     escape(entry.title),
                     escape(dataset.key),

@@ -6,6 +6,7 @@ import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby, product
 from pathlib import Path
 
 from rich.console import Console
@@ -27,16 +28,22 @@ class Plan:
     Args:
         suite: the suite.
         entries: one model each, whose weights are here.
-        datasets: those that are here, shortened if asked.
+        datasets: name in the suite -> photographs, of those that are here, shortened if asked.
         protocols: read.
         left_out: model or dataset -> why it is not measured.
     """
 
     suite: Suite
     entries: Sequence[Entry]
-    datasets: Sequence[Dataset]
+    datasets: Mapping[str, Dataset]
     protocols: Sequence[Protocol]
     left_out: dict[str, str]
+
+    @property
+    def shares(self) -> list[tuple[list[Dataset], int]]:
+        """Neighbouring datasets, and how many pictures to keep of each Run on them."""
+        names = groupby(self.datasets, self.suite.samples_of)
+        return [([self.datasets[name] for name in group], samples) for samples, group in names]
 
 
 @dataclass
@@ -76,10 +83,10 @@ def plan_suite(suite: Suite, data_root: Path | None = None) -> Plan:
             leave_out(entry.title, error)
         else:
             entries += [entry] if entry not in entries else []
-    datasets: list[Dataset] = []
+    datasets: dict[str, Dataset] = {}
     for name in dict.fromkeys(suite.datasets):
         try:
-            datasets.append(open_dataset(name, data_root=data_root).limited(suite.limit))
+            datasets[name] = open_dataset(name, data_root=data_root).limited(suite.limit)
         except DatasetError as error:
             leave_out(name, error)
     if not entries or not datasets:
@@ -108,25 +115,24 @@ def measure_suite(
 
     measured = Measured(left_out=dict(plan.left_out))
     runs: dict[Path, Run] = {}  # two entries may mean the same weights
-    for protocol in plan.protocols:
-        for entry in plan.entries:
-            matrix = Matrix([entry.name], plan.datasets, protocol, weights=entry.weights, options=dict(entry.options))
-            stochastic = card_of(entry.name).stochastic
-            title = entry.title if len(plan.protocols) == 1 else f"{entry.title} by protocol {protocol.name}"
-            found = measure(
-                matrix,
-                console,
-                device=device,
-                store=store,
-                quiet=console.quiet,
-                on_error=partial(_note, measured, console, title),
-                batch_size=batch_size,
-                hints=entry.hints,
-                colourings=plan.suite.colourings if stochastic else 1,
-                samples=plan.suite.samples,
-                command=command,
-            )
-            runs |= {run.folder: run for run in found}
+    for protocol, entry, (datasets, samples) in product(plan.protocols, plan.entries, plan.shares):
+        matrix = Matrix([entry.name], datasets, protocol, weights=entry.weights, options=dict(entry.options))
+        stochastic = card_of(entry.name).stochastic
+        title = entry.title if len(plan.protocols) == 1 else f"{entry.title} by protocol {protocol.name}"
+        found = measure(
+            matrix,
+            console,
+            device=device,
+            store=store,
+            quiet=console.quiet,
+            on_error=partial(_note, measured, console, title),
+            batch_size=batch_size,
+            hints=entry.hints,
+            colourings=plan.suite.colourings if stochastic else 1,
+            samples=samples,
+            command=command,
+        )
+        runs |= {run.folder: run for run in found}
     if not runs:
         raise BenchError(f"nothing of the suite {plan.suite.name} could be measured:\n{_listed(measured.failures)}")
     measured.runs = list(runs.values())

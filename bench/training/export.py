@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,9 @@ _OPSET = 18
 def export(run: Path, to: Path, which: Which = "best", half: bool = False, size: int | None = None) -> Path:
     """Write the weights of a run, folded for inference: the average, if the run kept one.
 
+    The same checkpoint makes the same bytes. The metadata holds ``training``, a JSON object: the step, the version of
+    the code, and the whole configuration, but of its paths the last name only, since weights travel.
+
     Args:
         run: folder of the run, or one of its checkpoints.
         to: ``.safetensors`` or ``.onnx``; the suffix decides.
@@ -43,13 +47,10 @@ def export(run: Path, to: Path, which: Which = "best", half: bool = False, size:
     config = TrainConfig.model_validate_json(content["config"])
     state = content["average"] or content["networks"]["model"]
     model = inference_model(config, state, f"step {content['step']}")
-    facts = {
-        "model": config.model,
-        "options": json.dumps(config.options),
-        "step": str(content["step"]),
-        "config": content["config"],
-    }
-    data = _onnx(model, size, facts) if to.suffix == ".onnx" else _safetensors(model, half, facts)
+    facts = {"step": content["step"], "code": content.get("code"), "config": _without_folders(config).model_dump()}
+    # One entry: safetensors writes several in any order.
+    metadata = {"training": json.dumps(facts, sort_keys=True)}
+    data = _onnx(config.model, model, size, metadata) if to.suffix == ".onnx" else _safetensors(model, half, metadata)
     write_atomically(to, data)
     return to
 
@@ -67,11 +68,23 @@ def find_checkpoint(run: Path, which: Which) -> Path:
     return newest
 
 
-def _safetensors(model: Colorizer, half: bool, facts: dict[str, str]) -> bytes:
+def _without_folders(config: TrainConfig) -> TrainConfig:
+    """With the last name in the place of every path."""
+
+    def bare(path: str | None) -> str | None:
+        return path and re.split(r"[/\\]", path.rstrip("/\\"))[-1]
+
+    data = config.data.model_copy(update={"path": bare(config.data.path)})
+    validation = config.validation.model_copy(update={"dataset": bare(config.validation.dataset)})
+    changes = {"model": bare(config.model), "start_from": bare(config.start_from), "data": data}
+    return config.model_copy(update=changes | {"validation": validation})
+
+
+def _safetensors(model: Colorizer, half: bool, metadata: dict[str, str]) -> bytes:
     def stored(tensor: Tensor) -> Tensor:
         return (tensor.half() if half and tensor.is_floating_point() else tensor).contiguous().clone()
 
-    return save({key: stored(tensor) for key, tensor in model.state_dict().items()}, metadata=facts)
+    return save({key: stored(tensor) for key, tensor in model.state_dict().items()}, metadata=metadata)
 
 
 class _LightnessToChroma(nn.Module):
@@ -85,14 +98,14 @@ class _LightnessToChroma(nn.Module):
         return self.model(lightness)
 
 
-def _onnx(model: Colorizer, size: int | None, facts: dict[str, str]) -> bytes:
+def _onnx(name: str, model: Colorizer, size: int | None, metadata: dict[str, str]) -> bytes:
     if model.stochastic:
-        raise ConfigError(f"{facts['model']} draws its colours in many steps, which is no ONNX graph. Use safetensors.")
+        raise ConfigError(f"{name} draws its colours in many steps, which is no ONNX graph. Use safetensors.")
     if any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxscript")):
         raise ConfigError("ONNX needs two more packages: pip install 'colorization-bench[onnx]'.")
     side = size or model.working_size or 256
     if side % model.stride:
-        raise ConfigError(f"{facts['model']} takes sides that are multiples of {model.stride}, not {side}.")
+        raise ConfigError(f"{name} takes sides that are multiples of {model.stride}, not {side}.")
     example = torch.linspace(0, 100, 2 * side * side).view(2, 1, side, side)
     program: Any = torch.onnx.export(
         _LightnessToChroma(model).eval(),
@@ -104,9 +117,12 @@ def _onnx(model: Colorizer, size: int | None, facts: dict[str, str]) -> bytes:
         dynamic_shapes={"lightness": {0: torch.export.Dim("batch")}},
         verbose=False,
     )
-    program.model.metadata_props.update(facts)
+    program.model.metadata_props.update(metadata)
     buffer = io.BytesIO()
     import onnx
 
-    onnx.save_model(program.model_proto, buffer)
+    graph = program.model_proto
+    for node in [*graph.graph.node, *(node for function in graph.functions for node in function.node)]:
+        node.ClearField("metadata_props")  # where in the source it comes from, with the folders of this machine
+    onnx.save_model(graph, buffer)
     return buffer.getvalue()

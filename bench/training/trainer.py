@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from bench import registry
 from bench.cache import write_atomically
 from bench.color import rgb_to_lab
 from bench.colorizer import predict_chroma
+from bench.environment import code_version
 from bench.errors import ConfigError
 from bench.processes import connect, pick_device, pick_precision
 from bench.stopping import Interrupted, StopRequest
@@ -353,6 +354,7 @@ class Trainer:
     def _state(self) -> dict[str, Any]:
         return {
             "config": self.config.model_dump_json(),
+            "code": asdict(code_version()),
             "networks": {name: dict(network.state_dict()) for name, network in self.recipe.networks.items()},
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "average": None if self.average is None else self.average.weights(),

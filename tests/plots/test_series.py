@@ -10,6 +10,7 @@ from made_runs import BEGUN, made
 from matplotlib.colors import to_hex
 
 from bench.plots.series import looks, panels, without
+from bench.plots.style import wrapped
 from bench.runs import Run
 from bench.tables.results import results_sheets
 
@@ -122,3 +123,11 @@ def test_datasets_are_called_as_in_the_tables(split: str) -> None:
     run = made(metrics={"psnr": 20.0}, dataset__split=split)
     (panel,), (sheet,) = panels([run]), results_sheets([run])
     assert panel.title.partition(",")[0] == sheet.rows[0].section
+
+
+def test_names_break_behind_their_hyphens_and_lose_nothing() -> None:
+    lines = wrapped("pix2pix-resnet18-mini", 0.8).split("\n")
+    assert len(lines) > 1
+    assert all(line.endswith("-") for line in lines[:-1])
+    assert "".join(lines) == "pix2pix-resnet18-mini"
+    assert wrapped("n = 10; -0.5 dB, train-000000.tar", 9.0) == "n = 10; -0.5 dB, train-000000.tar"

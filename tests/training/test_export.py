@@ -13,8 +13,10 @@ from click.testing import CliRunner
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+import bench
 from bench.checkpoints import read_state_dict
 from bench.cli import main
+from bench.environment import code_version
 from bench.errors import ConfigError, WeightsError
 from bench.loading import load_model
 from bench.registry import build
@@ -57,9 +59,14 @@ def test_safetensors_are_the_averaged_weights_folded(photographs: Photographs, t
     with torch.inference_mode():
         assert (model(lightness) - expected.eval()(lightness)).abs().max() < 1e-4
     with safe_open(path, "pt") as file:
-        facts = file.metadata()
+        facts = json.loads(file.metadata()["training"])
         assert not any("weight_orig" in key for key in file.keys())  # noqa: SIM118
-    assert (facts["model"], json.loads(facts["options"]), facts["step"]) == ("ddcolor-mini", {"layers": 2}, "2")
+    assert facts["step"] == 2
+    assert (facts["config"]["model"], facts["config"]["options"]) == ("ddcolor-mini", {"layers": 2})
+    assert facts["config"]["data"]["path"] == "photos"
+    assert facts["code"]["digest"] == code_version().digest
+    assert str(tmp_path).encode() not in path.read_bytes()
+    assert export(run, tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
     half = export(run, tmp_path / "half.safetensors", half=True)
     assert half.stat().st_size < 0.6 * path.stat().st_size
     assert load_model("ddcolor-mini", half, device="cpu", layers=2).provenance is not None
@@ -110,7 +117,11 @@ def test_onnx_agrees_with_torch(name: str, photographs: Photographs, tmp_path: P
             expected = model(lightness).numpy()
         found = session.run(["ab"], {"lightness": lightness.numpy()})[0]
         assert np.abs(found - expected).max() < 1e-4 * max(1.0, float(np.abs(expected).max()))
-    assert session.get_modelmeta().custom_metadata_map["model"] == name
+    assert json.loads(session.get_modelmeta().custom_metadata_map["training"])["config"]["model"] == name
+    content = (tmp_path / "model.onnx").read_bytes()
+    assert str(tmp_path).encode() not in content
+    assert str(Path(bench.__file__).parents[1]).encode() not in content
+    assert str(Path(torch.__file__).parent).encode() not in content
 
 
 def test_what_cannot_be_exported_says_why(photographs: Photographs, tmp_path: Path) -> None:
@@ -132,12 +143,12 @@ def test_the_best_weights_are_exported_unless_the_last_are_asked_for(photographs
     scores = iter([20.0, 22.0, 21.0])
     trainer.validation.measure = lambda *_: {"psnr": next(scores)}  # type: ignore[method-assign]
     trainer.run()
-    for last, step in ((False, "2"), (True, "3")):
+    for last, step in ((False, 2), (True, 3)):
         file = tmp_path / f"{step}.safetensors"
         arguments = ["export", str(out), "--to", str(file), *(["--last"] if last else [])]
         assert CliRunner().invoke(main, arguments).exit_code == 0
         with safe_open(file, "pt") as opened:
-            assert opened.metadata()["step"] == step
+            assert json.loads(opened.metadata()["training"])["step"] == step
 
 
 def test_validation_measures_the_weights_with_bench_evaluate(photographs: Photographs, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +42,23 @@ def saved_steps(out: Path) -> list[int]:
     return sorted(load(path)["step"] for path in (out / "checkpoints").glob("step-*.pt"))
 
 
+@pytest.fixture
+def ctrl_c_interrupts() -> Iterator[None]:
+    """Whatever started the tests: in the background of a shell, a process is born deaf to Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_a_second_sigterm_changes_nothing_and_a_second_ctrl_c_interrupts() -> None:
     with StopRequest() as stop:
-        os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         assert stop.requested
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -61,7 +70,7 @@ def stopped_in_validation(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> 
 
     def and_ask_to_stop(self: _Job, *arguments: Any) -> None:
         measure(self, *arguments)
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
 
     with monkeypatch.context() as patch:
         patch.setattr(_Job, "_measure", and_ask_to_stop)

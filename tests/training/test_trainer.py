@@ -62,7 +62,7 @@ def test_ten_and_ten_more_steps_are_twenty(photographs: Photographs, tmp_path: P
     def and_stop_after_ten(batches: list) -> None:
         step(batches)
         if half.step == 9:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
 
     half.train_step = and_stop_after_ten  # type: ignore[assignment, method-assign]
     outcome = half.run(quiet())
