@@ -61,19 +61,6 @@ CARDS = (
         licence="BSD-2-Clause",
         working_size=128,
         note="The same architecture at 1/28 of the size, for 128 px and a CPU; not a model of the paper.",
-        weights=(
-            Weights(
-                name="mini",
-                file="eccv16-mini.safetensors",
-                sha256="5c2fa46f8560a3a39bd24e861e013198f4a2318abce82d813770b748b90f371e",
-                bytes=2_306_638,
-                licence="Apache-2.0",
-                origin="trained here",
-                note="scripts/mini_benchmark.py --budget cpu, code of 7922dae: 1,200 steps of 32 photographs at 64 "
-                "px on one CPU core, the last step's averaged weights; 9,359 photographs of 144 px "
-                "(Caltech-101, cats and dogs, groceries, ImageNet, others), nothing pretrained, seed 0",
-            ),
-        ),
     ),
 )
 

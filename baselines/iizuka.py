@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 
 from bench.colorizer import Colorizer, Generator, Hints
 from bench.configs import Strict
-from bench.registry import ModelCard, Weights
+from bench.registry import ModelCard
 from bench.training.config import OptimizerConfig
 from bench.training.recipe import Batch, Phase, Recipe, Weight, weighted
 from bench.training.schedules import make_optimizer
@@ -54,19 +54,6 @@ CARDS = (
         licence="CC-BY-NC-SA-4.0",
         working_size=128,
         note="The same architecture at 1/34 of the size, for 128 px and a CPU; not a model of the paper.",
-        weights=(
-            Weights(
-                name="mini",
-                file="iizuka-mini.safetensors",
-                sha256="ad40869ec7c39d926e19fed007fce65aea2db8726ed1f6f7fe2f870f6f090e72",
-                bytes=2_492_188,
-                licence="Apache-2.0",
-                origin="trained here",
-                note="scripts/mini_benchmark.py --budget cpu, code of 7922dae: 1,200 steps of 32 photographs at 64 "
-                "px on one CPU core, the last step's averaged weights; without classes; 9,359 photographs of "
-                "144 px (Caltech-101, cats and dogs, groceries, ImageNet, others), nothing pretrained, seed 0",
-            ),
-        ),
     ),
 )
 

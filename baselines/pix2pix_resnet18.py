@@ -65,20 +65,6 @@ CARDS = (
         licence="MIT",
         working_size=128,
         note="The same architecture at 1/28 of the size, for 128 px and a CPU; its encoder has no ImageNet weights.",
-        weights=(
-            Weights(
-                name="mini",
-                file="pix2pix-resnet18-mini.safetensors",
-                sha256="c34c9485c3e0b4492bcb4783311b0c5e8ad1757085ec3c7e693230fd47e1e96f",
-                bytes=2_217_312,
-                licence="Apache-2.0",
-                origin="trained here",
-                note="scripts/mini_benchmark.py --budget cpu, code of 7922dae: 1,200 steps of 32 photographs at 64 "
-                "px on one CPU core, the last step's averaged weights; 900 steps of L1, then 300 with the "
-                "adversarial term; 9,359 photographs of 144 px (Caltech-101, cats and dogs, groceries, "
-                "ImageNet, others), nothing pretrained, seed 0",
-            ),
-        ),
     ),
 )
 

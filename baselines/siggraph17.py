@@ -63,20 +63,6 @@ CARDS = (
         working_size=128,
         hints=True,
         note="The same architecture at 1/28 of the size, for 128 px and a CPU; not a model of the paper.",
-        weights=(
-            Weights(
-                name="mini",
-                file="siggraph17-mini.safetensors",
-                sha256="b8d99b248b529ee1fa715ea11a0b067c48c61edfd657c9849dff647dc9d33f12",
-                bytes=2_463_446,
-                licence="Apache-2.0",
-                origin="trained here",
-                note="scripts/mini_benchmark.py --budget cpu, code of 7922dae: 1,200 steps of 32 photographs at 64 "
-                "px on one CPU core, the last step's averaged weights; 240 steps of classification, then 960 "
-                "of regression with hints; 9,359 photographs of 144 px (Caltech-101, cats and dogs, "
-                "groceries, ImageNet, others), nothing pretrained, seed 0",
-            ),
-        ),
     ),
 )
 

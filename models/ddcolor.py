@@ -91,24 +91,10 @@ CARDS = (
         paper="arXiv:2212.11613",
         repository="https://github.com/piddnad/DDColor",
         parameters=1_291_320,
-        macs=162_960_384,
+        macs=88_930_336,
         licence="Apache-2.0",
-        working_size=128,
-        note="The same architecture at 1/180 of the size, for 128 px and a CPU; not a model of the paper.",
-        weights=(
-            Weights(
-                name="mini",
-                file="ddcolor-mini.safetensors",
-                sha256="4090d37b3de5f43deb409b3eaa701d84387ca58f30beba967b9f36131c60ac41",
-                bytes=2_619_896,
-                licence="Apache-2.0",
-                origin="trained here",
-                note="scripts/mini_benchmark.py --budget cpu, code of 7922dae: 1,200 steps of 32 photographs at 64 "
-                "px on one CPU core, the last step's averaged weights; L1 and colourfulness (weight 0.1) "
-                "only; 9,359 photographs of 144 px (Caltech-101, cats and dogs, groceries, ImageNet, others), "
-                "nothing pretrained, seed 0",
-            ),
-        ),
+        working_size=96,
+        note="The same architecture at 1/180 of the size, for 96 px and a CPU; not a model of the paper.",
     ),
 )
 
@@ -473,7 +459,7 @@ def ddcolor_tiny(**options: Any) -> DDColor:
 
 
 def ddcolor_mini(**options: Any) -> DDColor:
-    """About 1.2 M parameters: ConvNeXt 2-2-4-2 at 24-144 channels, 32 queries, 6 layers; made for 128 px."""
+    """About 1.2 M parameters: ConvNeXt 2-2-4-2 at 24-144 channels, 32 queries, 6 layers; made for 96 px."""
     mini: dict[str, Any] = {
         "backbone": "convnext_tiny",
         "backbone_options": {"depths": (2, 2, 4, 2), "dims": (24, 48, 96, 144), "ls_init_value": 1e-2},
@@ -482,6 +468,6 @@ def ddcolor_mini(**options: Any) -> DDColor:
         "layers": 6,
         "heads": 4,
         "feedforward": 80,
-        "working_size": 128,
+        "working_size": 96,
     }
     return DDColor(**mini | options)

@@ -1,35 +1,35 @@
-"""Train every mini model on the same photographs, ship the weights, measure them all.
+"""Train every mini model on the same photographs, ship the weights, measure all of them, fill results/mini.
 
     python scripts/mini_benchmark.py --data SHARDS --data-root EVALUATION --budget cpu
 
 Resumable: a finished training is skipped, an interrupted one goes on, finished Runs are reused. All models see the same
 photographs in the same order; the budget is named in the cards. A larger one, on a GPU say, replaces the weights by the
-same command.
+same command, and keeps what it makes in a folder of its own.
 """
 
 from __future__ import annotations
 
-import io
-import subprocess
-import sys
-from collections.abc import Iterator
+import json
+import os
 from pathlib import Path
 
 import click
-import numpy as np
-from PIL import Image
+from mini_results import ROOT, bench, publish
+from near_duplicates import refuse_copies
+from safetensors import safe_open
 
-from bench.datasets import open_dataset
+from bench.cache import write_atomically
+from bench.checkpoints import file_sha256
 from bench.errors import BenchError
 from bench.training.sources import ShardSource
 
-ROOT = Path(__file__).resolve().parents[1]
 HOMES = {"ddcolor-mini": "models", "multicolor-mini": "models"}  # all others live in baselines
 MODELS = (
     "ddcolor-mini", "eccv16-mini", "siggraph17-mini", "lab-diffusion-mini", "iizuka-mini", "pix2pix-resnet18-mini",
     "pix2pix-mini", "multicolor-mini",
 )  # fmt: skip
-EVALUATION = ("imagenet-sample", "coco", "ade20k")
+EVALUATION = ("samples", "imagenet-sample", "coco", "ade20k")
+STAGES = ("train", "ablate", "measure", "publish")
 
 # What all models share, and what a share of the steps means to those with two stages.
 BUDGETS: dict[str, dict[str, str | int]] = {
@@ -42,85 +42,116 @@ BUDGETS: dict[str, dict[str, str | int]] = {
         "validation.every": 1000, "validation.size": 128, "checkpoints.every": 500, "log.grid_every": 1000,
     },
 }  # fmt: skip
-OWN: dict[str, dict[str, dict[str, str | int]]] = {
+# Tuned on imagenet-sample, see results/mini/README.md.
+_DDCOLOR: dict[str, str | float] = {"recipe.losses.adversarial": 0.05, "recipe.losses.colourfulness": 0.2}
+OWN: dict[str, dict[str, dict[str, str | float]]] = {
     "cpu": {
-        "pix2pix-mini": {
-            "data.size": 144,
-            "augment.size": 128,
-        },  # its bottleneck is one pixel at 128, so it takes no 64
+        "ddcolor-mini": _DDCOLOR,
+        "pix2pix-mini": {"data.size": 144, "augment.size": 128},  # its bottleneck is one pixel at 128, none at 64
         "pix2pix-resnet18-mini": {"recipe.pretrain_steps": 900},
         "siggraph17-mini": {"recipe.classification_steps": 240},
     },
     "gpu": {
+        "ddcolor-mini": _DDCOLOR,
         "pix2pix-resnet18-mini": {"recipe.pretrain_steps": 9000},
         "siggraph17-mini": {"recipe.classification_steps": 2400},
     },
 }
-_SAME = 10  # of 256 bits; copies of one photograph in other sizes and qualities differ in fewer
+# Steps of each training; the curve of the colourfulness loss has as many as the models.
+ABLATIONS = {
+    "decoder-and-loss-mini": {"cpu": 300, "gpu": 2000},
+    "scales-mini": {"cpu": 300, "gpu": 2000},
+    "queries-mini": {"cpu": 300, "gpu": 2000},
+    "block-order-mini": {"cpu": 300, "gpu": 2000},
+    "colourfulness-mini": {"cpu": 1200, "gpu": 12000},
+}
 
 
 @click.command()
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path), help="Folder of training shards.")
+@click.option("--sources", default="", help="What these photographs are, for the cards.")
 @click.option("--data-root", type=click.Path(exists=True, path_type=Path), help="Evaluation data (else $BENCH_DATA).")
 @click.option("--budget", type=click.Choice(list(BUDGETS)), default="cpu", show_default=True)
 @click.option("--only", multiple=True, type=click.Choice(MODELS), help="Train these alone. Repeatable.")
-@click.option("--runs", type=click.Path(path_type=Path), default=ROOT / "runs" / "mini", help="Training folders.")
-@click.option("--measure/--no-measure", default=True, help="Run configs/suites/mini.yaml at the end.")
-def main(data: Path, data_root: Path | None, budget: str, only: tuple[str, ...], runs: Path, measure: bool) -> None:
-    """Train, export and measure the mini models."""
-    refuse_copies(data, data_root)
-    for model in only or MODELS:
-        out = runs / model
-        settings = {**BUDGETS[budget], **OWN[budget].get(model, {})}
-        changes = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-        bench("train", model, "--data", data, "--out", out, "--resume", *changes)
-        home = ROOT / HOMES.get(model, "baselines") / "weights" / f"{model}.safetensors"
-        bench("export", out, "--to", home, "--last", "--half")
-    if measure:
-        suite = ROOT / "configs" / "suites" / "mini.yaml"
-        bench("suite", suite, *(("--data-root", data_root) if data_root else ()))
+@click.option("--stage", "stages", multiple=True, type=click.Choice(STAGES), help="Default: all. Repeatable.")
+@click.option(
+    "--runs",
+    default="runs/mini",
+    show_default=True,
+    help="Folder of what is made, below that of the project; each budget has its own in it.",
+)
+def main(
+    data: Path,
+    sources: str,
+    data_root: Path | None,
+    budget: str,
+    only: tuple[str, ...],
+    stages: tuple[str, ...],
+    runs: str,
+) -> None:
+    """Train, export, ablate and measure the mini models; put scores on their cards and fill results/mini."""
+    data, wanted = data.resolve(), stages or STAGES
+    if data_root:
+        os.environ["BENCH_DATA"] = str(data_root.resolve())  # no path of this machine in what the Runs record
+    runs = f"{runs}/{budget}"
+    try:
+        if {"train", "ablate"} & set(wanted):
+            refuse_copies(data, EVALUATION)
+        if "train" in wanted:
+            for model in only or MODELS:
+                train(model, data, sources, budget, f"{runs}/{model}")
+        if "ablate" in wanted:
+            for name, steps in ABLATIONS.items():
+                changes = ("--set", f"steps={steps[budget]}", "--out", f"{runs}/ablations/{name}")
+                bench("ablate", name, "--data", data, *changes)
+        if "measure" in wanted:
+            bench("suite", "mini", "--out", f"{runs}/suite")
+        if "publish" in wanted:
+            publish(ROOT / runs, ROOT / "results" / "mini")
+    except BenchError as error:
+        raise click.ClickException(str(error)) from error
 
 
-def bench(*arguments: object) -> None:
-    """One call of the command line; a failure ends the script."""
-    done = subprocess.run([sys.executable, "-m", "bench", *map(str, arguments)], check=False)
-    if done.returncode:
-        sys.exit(done.returncode)
+def train(model: str, data: Path, sources: str, budget: str, out: str) -> None:
+    """Train by the budget and put the last step's averaged weights, with their facts, where the package has them."""
+    own = OWN[budget].get(model, {})
+    settings = {**BUDGETS[budget], **own}
+    changes = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    bench("train", model, "--data", data, "--out", out, "--resume", *changes)
+    home = ROOT / HOMES.get(model, "baselines") / "weights" / f"{model}.safetensors"
+    bench("export", out, "--to", home.relative_to(ROOT), "--last", "--half")
+    apart = "".join(f", {key} {value}" for key, value in own.items())
+    photographs = f"{len(ShardSource(sorted(data.glob('*.tar')))):,} photographs" + (f" ({sources})" if sources else "")
+    describe(
+        home,
+        f"scripts/mini_benchmark.py --budget {budget}, {code_of(home)}: {settings['steps']:,} steps of "
+        f"{settings['batch_size']} of {photographs} at {settings['augment.size']} px{apart}, the last step's averaged "
+        "weights, nothing pretrained, seed 0",
+    )
 
 
-def refuse_copies(data: Path, data_root: Path | None) -> None:
-    """End the script if a photograph to be measured on is among those to be trained on, in whatever size."""
-    measured: list[tuple[str, np.ndarray]] = []
-    for name in EVALUATION:
-        try:
-            dataset = open_dataset(name, data_root=data_root)
-        except BenchError as error:
-            click.echo(f"not compared with {name}: {error}")
-            continue
-        measured += [(f"{name}: {path.name}", fingerprint(Image.open(path))) for path in dataset.paths]
-    if not measured:
+def code_of(weights: Path) -> str:
+    """The commit that trained them, as the training recorded it."""
+    with safe_open(weights, "pt") as file:
+        code = json.loads(file.metadata()["training"]).get("code") or {}
+    return f"code of {(code.get('commit') or 'no commit')[:7]}{' with changes' if code.get('dirty') else ''}"
+
+
+def describe(weights: Path, note: str) -> None:
+    """Write the facts that the model's card shows; those of the same file stay as they are."""
+    path, digest = weights.with_suffix(".json"), file_sha256(weights)
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8"))["sha256"] == digest:
         return
-    names, prints = [name for name, _ in measured], np.stack([bits for _, bits in measured])
-    copies = []
-    for name, bits in fingerprints(ShardSource(sorted(data.glob("*.tar")))):
-        distance = np.count_nonzero(prints != bits, axis=1)
-        copies += [
-            f"{name} is {names[i]} ({distance[i]} of 256 bits differ)" for i in np.flatnonzero(distance <= _SAME)
-        ]
-    if copies:
-        raise click.ClickException("photographs to measure on are in the training data:\n" + "\n".join(copies))
-    click.echo(f"none of {len(names)} photographs to measure on is in the training data.")
-
-
-def fingerprints(source: ShardSource) -> Iterator[tuple[str, np.ndarray]]:
-    for encoded in (source.read(i) for i in range(len(source))):
-        yield encoded.name, fingerprint(Image.open(io.BytesIO(encoded.data)))
-
-
-def fingerprint(photo: Image.Image) -> np.ndarray:
-    """256 bits: whether each cell of a 16 x 17 gray thumbnail is brighter than its left neighbour (difference hash)."""
-    pixels = np.asarray(photo.convert("L").resize((17, 16), Image.Resampling.BOX), dtype=np.int16)
-    return (pixels[:, 1:] > pixels[:, :-1]).ravel()
+    facts = {
+        "name": "mini",
+        "file": weights.name,
+        "sha256": digest,
+        "bytes": weights.stat().st_size,
+        "licence": "Apache-2.0",
+        "origin": "trained here",
+        "note": note,
+    }
+    write_atomically(path, (json.dumps(facts, indent=2) + "\n").encode())
 
 
 if __name__ == "__main__":
