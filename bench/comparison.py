@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import glob
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from bench.errors import BenchError
+from bench.labels import VARIANT, Aspect, told_apart
 from bench.metrics import NUMBERS, Number
-from bench.runs import Run, Store, Which, sample_name
+from bench.runs import Run, Store, Which, per_image, sample_name
 from bench.selection import select
 from bench.statistics import SignedRank, bootstrap_means, holm, interval, signed_rank
 
@@ -41,18 +42,8 @@ class Side:
         return f"{self.run.dataset.name}/{self.run.dataset.split}"
 
     def rows(self) -> pd.DataFrame:
-        """Its values per photograph.
-
-        Raises:
-            BenchError: there are none.
-        """
-        path = self.folder / "per_image.parquet"
-        try:
-            return pd.read_parquet(path)
-        except (OSError, ValueError) as error:
-            raise BenchError(
-                f"{path}, which holds the values of each photograph, cannot be read: {error}. Measure again."
-            ) from error
+        """Its values per photograph; see ``bench.runs.per_image``."""
+        return per_image(self.folder)
 
     def picture(self, index: int, which: Which) -> Path:
         """Where the prediction for a photograph, or its original, lies if it was kept."""
@@ -280,19 +271,14 @@ def _only(name: str, sides: Sequence[Side]) -> Side:
 
 
 def _facts(run: Run) -> str:
-    options = [f"{key} {value}" for key, value in run.model.options.items()]
-    return ", ".join([f"weights {run.model.weights}", f"{run.hints} hints", run.environment.precision, *options])
+    return ", ".join(aspect.written([run])(run) for aspect in VARIANT)
 
 
-# What may tell Runs of one model apart, in the order in which it is looked for.
-_ASPECTS: tuple[Callable[[Run], str], ...] = (
-    lambda run: run.model.weights,
-    lambda run: (run.model.sha256 or "no file")[:_DIGITS],
-    lambda run: f"{run.hints} hints",
-    lambda run: run.environment.precision,
-    lambda run: ", ".join(f"{key} {value}" for key, value in run.model.options.items()) or "default options",
-    lambda run: run.key,
-    lambda run: f"{run.environment.end:%Y-%m-%d %H:%M:%S}",
+# Beyond what a label usually names, Runs differ in code, libraries or machine (in their key), or in time alone.
+_ASPECTS = (
+    *VARIANT,
+    Aspect((lambda run: run.key,)),
+    Aspect((lambda run: f"{run.environment.end:%Y-%m-%d %H:%M:%S}",)),
 )
 
 
@@ -304,13 +290,7 @@ def _labelled(a: Side, b: Side) -> tuple[Side, Side]:
     """
     if a.folder.resolve() == b.folder.resolve():
         raise BenchError(f"both are the Run in {a.folder}. Name two Runs.")
-    if a.run.model.name == b.run.model.name:
-        aspect = next((aspect for aspect in _ASPECTS if aspect(a.run) != aspect(b.run)), None)
-        first, second = (aspect(side.run) if aspect else str(side.folder) for side in (a, b))
-    else:
-        first, second = ("random weights" if side.run.model.source == "random" else "" for side in (a, b))
-    return _told(a, first), _told(b, second)
-
-
-def _told(side: Side, what: str) -> Side:
-    return replace(side, label=f"{side.label} ({what})") if what else side
+    labels = told_apart([(side.run, side.run.model.name) for side in (a, b)], _ASPECTS)
+    if labels[0] == labels[1]:  # a copy of the Run
+        labels = [f"{label} ({side.folder})" for label, side in zip(labels, (a, b), strict=True)]
+    return replace(a, label=labels[0]), replace(b, label=labels[1])

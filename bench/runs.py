@@ -206,10 +206,8 @@ class Store:
         return final
 
     def rows(self, run: Run) -> pd.DataFrame:
-        """The per-image values of a Run."""
-        import pandas as pd
-
-        return pd.read_parquet(self.root / run.folder / "per_image.parquet")
+        """The values of a Run's photographs; see ``per_image``."""
+        return per_image(self.root / run.folder)
 
     def picture(self, run: Run, index: int, which: Which) -> Path:
         """Where the prediction for a photograph, or its original, lies if it was kept."""
@@ -221,6 +219,25 @@ class Store:
             run = self.load(path.parent.relative_to(self.root))
             if run is not None:
                 yield run
+
+
+def per_image(folder: Path) -> pd.DataFrame:
+    """The values of the photographs of the Run in a folder: one row each, with its ``index`` and ``name``.
+
+    Raises:
+        BenchError: the table is missing or damaged.
+    """
+    import pandas as pd
+
+    path = folder / "per_image.parquet"
+    if not path.is_file():
+        raise BenchError(f"{path}, which holds the values of each photograph, is not here. Measure again.")
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
+        raise BenchError(
+            f"{path}, which holds the values of each photograph, is damaged ({error}). Measure again with --no-resume."
+        ) from error
 
 
 def to_json(runs: list[Run]) -> str:

@@ -285,7 +285,7 @@ def test_what_else_differs_is_said(tmp_path: Path) -> None:
     )  # fmt: skip
     notes = " ".join(comparison_sheets([only(tmp_path, "a", "b")])[0].notes)
     for part in (
-        "a (random weights): random weights", "b: incomplete, bf16", "devices: cpu and H200", "torch 2 and 3",
+        "a (random weights): random weights", "b (bf16): incomplete, bf16", "devices: cpu and H200", "torch 2 and 3",
         "only 40 of the 5000",
     ):  # fmt: skip
         assert part in notes
@@ -326,10 +326,14 @@ def test_mistakes_get_a_sentence(root: Path, tmp_path: Path) -> None:
         assert "Traceback" not in done.output
     empty = bench("a", "b", "--runs", tmp_path / "nothing")
     assert "there is no Run in" in empty.output
+    (folder / "per_image.parquet").write_bytes(b"no parquet")
+    assert "per_image.parquet, which holds the values of each photograph, is damaged" in bench(
+        "good", "poor", "--runs", root
+    ).output.replace("\n", " ")
     (folder / "per_image.parquet").unlink()
     gone = bench("good", "poor", "--runs", root)
     assert gone.exit_code == 1
-    assert "per_image.parquet" in gone.output
+    assert "is not here" in gone.output
 
 
 def test_the_photographs_with_the_largest_differences_are_drawn(root: Path) -> None:

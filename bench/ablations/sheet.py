@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from bench.ablations.config import Ablation
 from bench.ablations.seeds import SeedVariance, spread
+from bench.labels import dataset_label
 from bench.metrics import NUMBERS
 from bench.runs import Estimate, Run
 from bench.tables.layout import written
 from bench.tables.marks import subset
-from bench.tables.results import dataset_label
 from bench.tables.sheet import EMPTY, Cell, Column, Row, Sheet
 
 WITHIN = "within seed spread"

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from bench.errors import BenchError
 from bench.metrics import NUMBERS
 from bench.plots.numbers import axis_label, require
-from bench.plots.photos import per_photo
 from bench.plots.rows import name_rows, not_measured, rows_figure
 from bench.plots.series import Look, Panel, looks, panels
 from bench.plots.style import FAINT, style
@@ -40,7 +39,7 @@ def per_photo_distributions(store: Store, runs: Sequence[Run], metrics: Sequence
     """
     require(runs, metrics)
     found = panels(runs)
-    tables = {id(run): per_photo(store, run).set_index("name") for panel in found for run in panel.runs}
+    tables = {id(run): store.rows(run).set_index("name") for panel in found for run in panel.runs}
     _require_columns(list(tables.values()), metrics)
     blocks = [
         (panel, metrics or [name for name in SHOWN if any(name in tables[id(run)] for run in panel.runs)])

@@ -15,7 +15,7 @@ from bench.errors import BenchError
 from bench.metrics import NUMBERS
 from bench.plots.canvas import GAP, HEADLINE, LINE, POINTS, Canvas
 from bench.plots.numbers import axis_label
-from bench.plots.photos import Pixels, gray, per_photo, picture, with_pictures
+from bench.plots.photos import Pixels, gray, picture, with_pictures
 from bench.plots.series import Look, Panel, has_reference, looks, without
 from bench.plots.style import FAINT, PAGE, WIDTH, style, wrapped
 from bench.runs import Run, Store
@@ -93,7 +93,7 @@ def _asked(patterns: Sequence[str], there: Sequence[Chosen]) -> list[str]:
 
 def _values(store: Store, panel: Panel) -> tuple[str | None, pd.DataFrame]:
     """Which number stands under the pictures, and its values: a row for each photograph, a column for each Run."""
-    tables = [per_photo(store, run).set_index("name") for run in panel.runs]
+    tables = [store.rows(run).set_index("name") for run in panel.runs]
     number = next((name for name in ("psnr", "cf") if any(name in table for table in tables)), None)
     names = tables[0].index
     columns = [

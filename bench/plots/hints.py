@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from bench.errors import BenchError
+from bench.labels import MODEL
 from bench.plots.numbers import axis_label
-from bench.plots.series import MODEL, Look, Panel, legend, looks, panels
+from bench.plots.series import Look, Panel, legend, looks, panels
 from bench.plots.style import HEIGHT, INK, WIDTH, style, wrapped
 from bench.runs import Run
 

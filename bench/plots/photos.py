@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from bench.errors import BenchError
@@ -20,26 +19,11 @@ Pixels = NDArray[np.uint8]
 _LUMINANCE = np.array([0.212671, 0.715160, 0.072169])  # of linear sRGB, as in bench.color
 
 
-def per_photo(store: Store, run: Run) -> pd.DataFrame:
-    """One row for each photograph, with its ``index``, ``name`` and values.
-
-    Raises:
-        BenchError: the table is missing or damaged.
-    """
-    try:
-        return store.rows(run)
-    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
-        raise BenchError(
-            f"{store.root / run.folder / 'per_image.parquet'}, the values of each photograph, cannot be read. "
-            "Measure it again with --no-resume."
-        ) from error
-
-
 def original_cf(store: Store, runs: Sequence[Run]) -> float | None:
     """Mean colourfulness of a panel's originals; None where they have no colour or it was not measured."""
     for run in sorted(filter(has_reference, runs), key=lambda run: -run.dataset.n):
         with suppress(BenchError):  # a table that cannot be read is as good as none here
-            if "cf_target" in (table := per_photo(store, run)):
+            if "cf_target" in (table := store.rows(run)):
                 return float(table["cf_target"].mean())
     return None
 
@@ -107,6 +91,6 @@ def _kept(store: Store, run: Run) -> dict[str, int]:
     files = kept_files(store, run)
     if not files:
         return {}
-    rows = per_photo(store, run).sort_values("index")
+    rows = store.rows(run).sort_values("index")
     pairs = zip(rows["name"], rows["index"].tolist(), strict=True)
     return {name: i for name, i in pairs if {store.picture(run, i, which) for which in get_args(Which)} <= files}

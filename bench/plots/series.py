@@ -1,4 +1,4 @@
-"""Which Runs share axes, and how each model is called and drawn: the same in every plot."""
+"""Which Runs share axes, and how each model is drawn: the same in every plot."""
 
 from __future__ import annotations
 
@@ -9,61 +9,14 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.font_manager import FontProperties
 
+from bench.labels import VARIANT, Aspect, dataset_label, told_apart
 from bench.plots.style import FAINT, WIDTH, palette, wrapped
 from bench.runs import Run
 from bench.selection import newest
-from bench.tables.results import dataset_label
 
-Way = Callable[[Run], str]
-_DIGITS = 8  # of a digest in a label
 _MARKERS = "os^DvPX<>p*h"
 _CHARACTERS = 62  # of all columns of a legend, each with 7 for its mark
 _LEGEND_LINE = 0.165  # inches
-
-
-@dataclass(frozen=True)
-class Aspect:
-    """Something that makes a Run another one.
-
-    Args:
-        ways: to write it, the most readable first.
-        digest: tells apart what no way does; else the last of the ways is exact.
-        remarkable: whether it is worth saying even where all Runs agree.
-    """
-
-    ways: tuple[Way, ...]
-    digest: Way | None = None
-    remarkable: Callable[[Run], bool] = lambda _: False
-
-    def exact(self, run: Run) -> str:
-        return (self.digest or self.ways[-1])(run)
-
-    def written(self, alike: Sequence[Run]) -> Way:
-        """The most readable way that keeps apart what is different among ``alike``."""
-        different = len(set(map(self.exact, alike)))
-        telling = (way for way in self.ways if len(set(map(way, alike))) == different)
-        return next(telling, lambda run: self.exact(run)[:_DIGITS])
-
-
-def _count(run: Run) -> str:
-    return f"{run.hints} hint{'' if run.hints == 1 else 's'}"
-
-
-def _weights(run: Run) -> str:
-    return "random weights" if run.model.source == "random" else run.model.weights
-
-
-def _options(run: Run) -> str:
-    return ", ".join(f"{name}={value}" for name, value in sorted(run.model.options.items())) or "no options"
-
-
-MODEL = (
-    Aspect((_weights,), lambda run: run.model.sha256 or run.model.weights, lambda run: run.model.source == "random"),
-    Aspect((lambda run: run.model.source,), remarkable=lambda run: run.model.source == "predictions"),
-    Aspect((_options,)),
-    Aspect((lambda run: run.environment.precision,), remarkable=lambda run: run.environment.precision != "fp32"),
-)
-VARIANT = (*MODEL, Aspect((_count,), remarkable=lambda run: run.hints > 0))
 _CASES = (
     Aspect((), lambda run: run.dataset.digest),
     Aspect((lambda run: run.protocol.name,), lambda run: run.protocol.hash),
@@ -93,7 +46,7 @@ def panels(runs: Sequence[Run]) -> list[Panel]:
     for run in newest(runs).values():
         exact = (aspect.exact(run) for aspect in _CASES)
         groups.setdefault((run.dataset.name, run.dataset.split, *exact), []).append(run)
-    titles = _told_apart([(group[0], _photographs(group)) for group in groups.values()], _CASES)
+    titles = told_apart([(group[0], _photographs(group)) for group in groups.values()], _CASES)
     return [Panel(title, group) for title, group in zip(titles, groups.values(), strict=True)]
 
 
@@ -111,7 +64,7 @@ def looks(runs: Sequence[Run], aspects: Sequence[Aspect] = VARIANT) -> Callable[
     first: dict[tuple[str, ...], Run] = {}
     for run in runs:
         first.setdefault(key(run), run)
-    labels = _told_apart([(run, run.model.name) for run in first.values()], aspects)
+    labels = told_apart([(run, run.model.name) for run in first.values()], aspects)
     parts = zip(first, labels, palette(len(first)), strict=True)
     found = {k: Look(label, c, _MARKERS[i % len(_MARKERS)]) for i, (k, label, c) in enumerate(parts)}
     return lambda run: found[key(run)]
@@ -164,18 +117,3 @@ def _photographs(runs: Sequence[Run]) -> str:
     n = "–".join(f"{count:,}" for count in dict.fromkeys((counts[0], counts[-1])))
     of = f" of {dataset.expected:,}" if dataset.expected and not all(run.dataset.complete for run in runs) else ""
     return f"{dataset_label(dataset.name, dataset.split)}, n = {n}{of}"
-
-
-def _told_apart(titled: Sequence[tuple[Run, str]], aspects: Sequence[Aspect]) -> list[str]:
-    """Each title, and in brackets what is remarkable or tells it from others that are titled alike."""
-    labels = []
-    for run, title in titled:
-        alike = [other for other, its in titled if its == title]
-        told = []
-        for aspect in aspects:
-            same = [other for other in alike if aspect.exact(other) == aspect.exact(run)]
-            if aspect.remarkable(run) or len(same) < len(alike):
-                told.append(aspect.written(alike)(run))
-                alike = same
-        labels.append(f"{title} ({', '.join(told)})" if told else title)
-    return labels

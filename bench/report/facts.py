@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.labels import dataset_label
 from bench.metrics import NUMBERS
 from bench.runs import Environment, Run
-from bench.tables.results import dataset_label
 
 Name = Callable[[Run], str]
 _CONTENT = ("name", "description", "metrics")  # keys of a protocol that are not shown among the others

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.errors import BenchError
 from bench.metrics import NUMBERS, Number
 from bench.plots.photos import kept_files
 from bench.plots.series import Panel, has_reference, looks, panels
@@ -140,7 +141,7 @@ def _photoset(store: Store, panel: Panel, models: Sequence[str]) -> PhotoSet:
 def _rows(store: Store, run: Run) -> pd.DataFrame | None:
     try:
         return store.rows(run)
-    except (OSError, ValueError):  # pyarrow's errors are ValueErrors
+    except BenchError:
         return None
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.cache import write_atomically
 from bench.errors import BenchError
+from bench.labels import dataset_label
 from bench.plots import FROM_RUNS, draw, unasked
 from bench.plots.style import save
 from bench.report import write_report
@@ -18,7 +19,7 @@ from bench.suites.config import Suite
 from bench.suites.run import Measured
 from bench.tables.paper import paper_sheets
 from bench.tables.render import render_file
-from bench.tables.results import dataset_label, results_sheets
+from bench.tables.results import results_sheets
 from bench.tables.sheet import Sheet
 
 PLOT_FORMATS = (".png", ".svg")

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from bench.comparison import Comparison, Difference, Side
+from bench.labels import dataset_label
 from bench.tables.layout import ARROWS, written
 from bench.tables.marks import device_name, marks
-from bench.tables.results import dataset_label
 from bench.tables.sheet import Cell, Column, Row, Sheet
 
 

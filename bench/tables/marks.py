@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.labels import hints_label
 from bench.runs import Run
 
 REFERENCE = "reference"  # family of the floor and the ceiling: no colorizers, so that nothing competes with them
@@ -44,7 +45,7 @@ def weights_mark(run: Run) -> str:
 
 def hints_mark(run: Run) -> str:
     """``5 hints``; empty without any."""
-    return f"{run.hints} hint{'s' * (run.hints > 1)}" if run.hints else ""
+    return hints_label(run) if run.hints else ""
 
 
 def competes(run: Run) -> bool:

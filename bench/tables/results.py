@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from bench.datasets import DATASETS
 from bench.errors import UnknownNameError
+from bench.labels import dataset_label
 from bench.metrics import NUMBERS
 from bench.runs import Estimate, Run
 from bench.selection import by_protocol
@@ -37,12 +37,6 @@ def results_sheets(
         if name not in MEASURES:
             raise UnknownNameError("number", name, MEASURES)
     return [_sheet(group, metrics, sort, efficiency) for group in by_protocol(runs)]
-
-
-def dataset_label(name: str, split: str) -> str:
-    """``coco``, or ``imagenet/val50k`` where the split is not the one meant by the name alone."""
-    info = DATASETS.get(name)
-    return name if info is not None and split == info.default_split else f"{name}/{split}"
 
 
 def _sheet(runs: Sequence[Run], metrics: Sequence[str], sort: str | None, efficiency: bool) -> Sheet:

@@ -274,6 +274,6 @@ def test_a_model_or_a_dataset_without_the_number_is_told(tmp_path: Path) -> None
 def test_a_missing_table_of_values_is_named(tmp_path: Path) -> None:
     run = put(tmp_path)
     (tmp_path / run.folder / "per_image.parquet").unlink()
-    with pytest.raises(BenchError, match=r"per_image.parquet.*--no-resume"):
+    with pytest.raises(BenchError, match=r"per_image.parquet.* is not here"):
         per_photo_distributions(Store(tmp_path), select(tmp_path))
     assert "CF" in panels(metric_bars(Store(tmp_path), select(tmp_path)))  # which needs it for one line only
