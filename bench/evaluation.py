@@ -20,7 +20,7 @@ from bench.cache import cache_dir
 from bench.color import join, rgb_to_lab, to_uint8
 from bench.colorizer import Colorizer, Hints, predict_chroma
 from bench.datasets import Dataset, open_dataset
-from bench.efficiency import cost, peak_memory_mb, reset_peak_memory
+from bench.efficiency import latency_ms, multiply_accumulates, peak_memory_mb, reset_peak_memory
 from bench.environment import code_version, device_facts, library_versions
 from bench.errors import BenchError, ConfigError, DatasetError, WeightsError
 from bench.hints import dense_hints, draw_hints
@@ -343,7 +343,8 @@ class _Job:
         device = self.fabric.device
         peak = peak_memory_mb(device)
         with self.fabric.autocast():
-            macs, latency = cost(self.model, device, self.preprocessing.size) if self.model else (None, None)
+            macs = multiply_accumulates(self.model, device, self.preprocessing.size) if self.model else None
+            latency = latency_ms(self.model, device, self.preprocessing.size) if self.model else None
             facts = device_facts(device)
         # Processes of one session work side by side, sessions one after the other.
         seconds = sum(part.seconds / part.processes for part in parts)

@@ -9,14 +9,17 @@ import hashlib
 import io
 import re
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from bench.colorizer import Colorizer, Hints, predict_chroma
+from bench.efficiency import multiply_accumulates
 from bench.errors import HintsError, WeightsError
 from bench.hints import dense_hints
 from bench.registry import ModelCard, Weights, build, card_of, model_names
@@ -108,6 +111,20 @@ def test_the_card_describes_the_network(subject: Subject) -> None:
         assert model.working_size % model.stride == 0
     for weights in card.weights:
         assert weights.licence != "unknown" or "licence" in weights.note, weights.name
+
+
+def test_the_card_counts_multiply_accumulates_as_runs_do(subject: Subject) -> None:
+    # Large networks are not computed: shapes are enough.
+    with FakeTensorMode(allow_non_fake_inputs=True) if subject.name not in [*SMALL, *OPTIONS] else nullcontext():
+        assert subject.card.macs == counted(subject)
+
+
+def counted(subject: Subject) -> int:
+    if subject.name not in OPTIONS:
+        return multiply_accumulates(subject.model, torch.device("cpu"), 256)
+    # A sampler repeats itself: what a step adds tells the rest.
+    one, two = (multiply_accumulates(build(subject.name, steps=n), torch.device("cpu"), 256) for n in (1, 2))
+    return one + (build(subject.name).process.steps - 1) * (two - one)
 
 
 PLACEHOLDER = re.compile(r"\b(todo|tbd|tba|fixme|xxx|placeholder|lorem|to be (written|done|trained))\b|\.\.\.|…", re.I)
