@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from bench.errors import ConfigError, UnknownNameError
 
@@ -23,9 +23,30 @@ _TITLES = {
 
 
 class Strict(BaseModel):
-    """Settings that refuse a key they do not know."""
+    """Settings that refuse a key they do not know. A group of them keeps what it does not name."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_groups(cls, content: Any) -> Any:
+        """``generator: {lr: 1e-3}`` changes the rate of the class's own generator settings, nothing else of them."""
+        if not isinstance(content, Mapping):
+            return content
+        groups = {name: field.default for name, field in cls.model_fields.items() if isinstance(field.default, Strict)}
+        return {
+            key: _merged(groups[key].model_dump(), value) if key in groups and isinstance(value, Mapping) else value
+            for key, value in content.items()
+        }
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The base with the changes, groups within groups alike."""
+    found = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)
+        found[key] = _merged(found[key], value) if both else value
+    return found
 
 
 Settings = TypeVar("Settings", bound=Strict)

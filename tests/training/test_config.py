@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.configs import checked
+from bench.configs import Strict, checked
 from bench.errors import ConfigError, UnknownNameError
 from bench.training.config import OptimizerConfig, load_config, train_config_names
 
@@ -23,6 +23,18 @@ def test_scientific_notation_without_a_point_is_a_number() -> None:
 def test_data_is_taken_as_it_is_written() -> None:
     path = "pipe:cat shards/{000..003}.tar"
     assert load_config("ddcolor", data=path).data.path == path
+
+
+class Recipe(Strict):
+    generator: OptimizerConfig = OptimizerConfig(kind="adamw", lr=1e-4, betas=(0.5, 0.9))
+
+
+def test_a_group_keeps_what_is_not_named_of_it() -> None:
+    assert checked(Recipe, {"generator": {"lr": 1e-5}}, "x").generator == OptimizerConfig(
+        kind="adamw", lr=1e-5, betas=(0.5, 0.9)
+    )
+    with pytest.raises(ConfigError, match=r"key 'generator\.rate'"):
+        checked(Recipe, {"generator": {"rate": 1e-5}}, "x")
 
 
 @pytest.mark.parametrize(
