@@ -14,14 +14,14 @@ import os
 from pathlib import Path
 
 import click
-from mini_results import ROOT, bench, publish
+from mini_results import ROOT, publish, run_bench
 from near_duplicates import refuse_copies
 from safetensors import safe_open
 
 from bench.cache import write_atomically
 from bench.checkpoints import file_sha256
 from bench.errors import BenchError
-from bench.training.sources import ShardSource
+from bench.training.sources import open_source
 
 HOMES = {"ddcolor-mini": "models", "multicolor-mini": "models"}  # all others live in baselines
 MODELS = (
@@ -68,7 +68,12 @@ ABLATIONS = {
 
 
 @click.command()
-@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path), help="Folder of training shards.")
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="Folder of training photographs or shards.",
+)
 @click.option("--sources", default="", help="What these photographs are, for the cards.")
 @click.option("--data-root", type=click.Path(exists=True, path_type=Path), help="Evaluation data (else $BENCH_DATA).")
 @click.option("--budget", type=click.Choice(list(BUDGETS)), default="cpu", show_default=True)
@@ -103,9 +108,9 @@ def main(
         if "ablate" in wanted:
             for name, steps in ABLATIONS.items():
                 changes = ("--set", f"steps={steps[budget]}", "--out", f"{runs}/ablations/{name}")
-                bench("ablate", name, "--data", data, *changes)
+                run_bench("ablate", name, "--data", data, *changes)
         if "measure" in wanted:
-            bench("suite", "mini", "--out", f"{runs}/suite")
+            run_bench("suite", "mini", "--out", f"{runs}/suite")
         if "publish" in wanted:
             publish(ROOT / runs, ROOT / "results" / "mini")
     except BenchError as error:
@@ -117,11 +122,11 @@ def train(model: str, data: Path, sources: str, budget: str, out: str) -> None:
     own = OWN[budget].get(model, {})
     settings = {**BUDGETS[budget], **own}
     changes = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-    bench("train", model, "--data", data, "--out", out, "--resume", *changes)
+    run_bench("train", model, "--data", data, "--out", out, "--resume", *changes)
     home = ROOT / HOMES.get(model, "baselines") / "weights" / f"{model}.safetensors"
-    bench("export", out, "--to", home.relative_to(ROOT), "--last", "--half")
+    run_bench("export", out, "--to", home.relative_to(ROOT), "--last", "--half")
     apart = "".join(f", {key} {value}" for key, value in own.items())
-    photographs = f"{len(ShardSource(sorted(data.glob('*.tar')))):,} photographs" + (f" ({sources})" if sources else "")
+    photographs = f"{len(open_source(str(data))):,} photographs" + (f" ({sources})" if sources else "")
     describe(
         home,
         f"scripts/mini_benchmark.py --budget {budget}, {code_of(home)}: {settings['steps']:,} steps of "
@@ -131,10 +136,11 @@ def train(model: str, data: Path, sources: str, budget: str, out: str) -> None:
 
 
 def code_of(weights: Path) -> str:
-    """The commit that trained them, as the training recorded it."""
+    """Which commits trained them, as the training recorded it."""
     with safe_open(weights, "pt") as file:
-        code = json.loads(file.metadata()["training"]).get("code") or {}
-    return f"code of {(code.get('commit') or 'no commit')[:7]}{' with changes' if code.get('dirty') else ''}"
+        versions = json.loads(file.metadata()["training"])["code"]
+    told = [f"{v['commit'][:7]}{' with changes' if v['dirty'] else ''}" if v["commit"] else "" for v in versions]
+    return f"code of {' and '.join(told)}" if all(told) else "code of an unknown commit"
 
 
 def describe(weights: Path, note: str) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from bench.datasets import open_dataset
 from bench.errors import BenchError
 from bench.images import read_photo
-from bench.training.sources import ShardSource
+from bench.training.sources import open_source
 
 # Correlation of thumbnails: a copy in another size and quality has 0.997 or more, two photographs of one scene 0.94.
 _SAME, _SMALL = 0.97, 24  # the least likeness of copies; side of a thumbnail
@@ -23,7 +23,7 @@ def refuse_copies(data: Path, datasets: Sequence[str], data_root: Path | None = 
     """Find copies in whatever size, mirrored or not.
 
     Args:
-        data: folder of training shards.
+        data: folder of training photographs or shards.
         datasets: to measure on; one that is not here is named and left out.
         data_root: see ``bench.datasets.open_dataset``.
 
@@ -45,7 +45,7 @@ def refuse_copies(data: Path, datasets: Sequence[str], data_root: Path | None = 
     small = np.stack(measured)  # (N, S, S)
     both = np.stack([small, small[..., ::-1]]).reshape(2, len(small), -1)
     copies = []
-    source = ShardSource(sorted(data.glob("*.tar")))
+    source = open_source(str(data))
     for encoded in (source.read(i) for i in range(len(source))):
         likeness = (both @ thumbnail(read_photo(encoded.data)).ravel()).max(axis=0)
         copies += [f"{encoded.name} is {names[i]} ({likeness[i]:.3f})" for i in np.flatnonzero(likeness >= _SAME)]

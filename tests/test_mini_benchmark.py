@@ -5,24 +5,34 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import click
+import pandas as pd
 import pytest
+import torch
 import yaml
 from click.testing import CliRunner
 from made_runs import made
-from mini_benchmark import ABLATIONS, BUDGETS, MODELS, OWN, describe
-from mini_results import copy, of_shipped_weights, publish, written
+from mini_benchmark import ABLATIONS, BUDGETS, MODELS, OWN, code_of, describe
+from mini_results import of_shipped_weights, publish, written
 from near_duplicates import refuse_copies
 from PIL import Image, ImageFilter, ImageOps
+from safetensors.torch import save_file
 
 from bench.ablations.config import load_ablation, members
 from bench.cli import main
 from bench.datasets import open_dataset
+from bench.errors import BenchError
 from bench.registry import Weights, card_of, model_names
+from bench.runs import Store
 from bench.suites.config import load_suite
 from bench.training.config import load_config
 
@@ -73,15 +83,24 @@ def test_other_photographs_pass(measured: Path, tmp_path: Path, capsys: pytest.C
     assert f"none of {len(turned)} photographs" in capsys.readouterr().out
 
 
-def test_every_mini_model_is_trained_alike() -> None:
+# What models learn by is their own; so is the side in pixels where the network cannot do with that of the others.
+OWN_KEYS = {"model", "options", "recipe", "schedule", "clip"}
+LARGER = {"pix2pix-mini"}
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_every_mini_model_is_trained_alike(budget: str) -> None:
     assert set(MODELS) == {name for name in model_names() if name.endswith("-mini")}
-    for budget, shared in BUDGETS.items():
-        trained = []
-        for model in MODELS:
-            settings = {**shared, **OWN[budget].get(model, {})}
-            config = load_config(model, [f"{key}={value}" for key, value in settings.items()], "photographs")
-            trained.append((config.steps, config.batch_size, config.seed, config.ema))
-        assert len(set(trained)) == 1
+    shared = {}
+    for model in MODELS:
+        settings = {**BUDGETS[budget], **OWN[budget].get(model, {})}
+        config = load_config(model, [f"{key}={value}" for key, value in settings.items()], "photographs")
+        shared[model] = config.model_dump(exclude=OWN_KEYS)
+        if model in LARGER:
+            shared[model]["data"]["size"] = shared["ddcolor-mini"]["data"]["size"]
+            shared[model]["augment"]["size"] = shared["ddcolor-mini"]["augment"]["size"]
+    for model, found in shared.items():
+        assert found == shared["ddcolor-mini"], model
 
 
 @pytest.mark.parametrize("name", ABLATIONS)
@@ -110,21 +129,67 @@ def test_pictures_are_kept_of_the_photographs_that_may_be_shown() -> None:
     assert load_suite("mini").pictures == ("samples",)
 
 
-def test_copies_keep_their_folders(tmp_path: Path) -> None:
-    (tmp_path / "from" / "a").mkdir(parents=True)
-    (tmp_path / "from" / "a" / "result.json").write_text("{}")
-    (tmp_path / "from" / "a" / "picture.png").write_text("")
-    copy(tmp_path / "from", tmp_path / "to", "**/result.json")
-    assert [path.relative_to(tmp_path / "to").as_posix() for path in (tmp_path / "to").rglob("*.*")] == [
-        "a/result.json"
-    ]
-
-
 def test_runs_of_weights_that_were_replaced_are_not_published() -> None:
     (weights,) = card_of("iizuka-mini").weights
     assert of_shipped_weights(made("iizuka-mini", model__sha256=weights.sha256))
     assert not of_shipped_weights(made("iizuka-mini", model__sha256="0" * 64))
     assert of_shipped_weights(made("gray", model__sha256=None))
+
+
+def test_nothing_is_published_of_other_weights_than_ship(tmp_path: Path) -> None:
+    store = Store(tmp_path / "made" / "suite" / "runs")
+    for run in (
+        made("gray", model__sha256=None, dataset__name="samples"),
+        made("iizuka-mini", model__sha256="0" * 64, dataset__name="samples"),
+    ):
+        store.write(run, pd.DataFrame({"index": [0], "name": ["a"]}))
+    (tmp_path / "results" / "runs").mkdir(parents=True)
+    with pytest.raises(BenchError, match=r"of iizuka-mini other weights ship than were measured.*--stage measure"):
+        publish(tmp_path / "made", tmp_path / "results")
+    assert (tmp_path / "results" / "runs").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("versions", "told"),
+    [
+        ([("a" * 40, False)], "code of aaaaaaa"),
+        ([("a" * 40, False), ("b" * 40, True)], "code of aaaaaaa and bbbbbbb with changes"),
+        ([(None, None)], "code of an unknown commit"),
+    ],
+)
+def test_the_card_names_the_code_that_trained(
+    versions: list[tuple[str | None, bool | None]], told: str, tmp_path: Path
+) -> None:
+    training = {"code": [{"commit": commit, "dirty": dirty} for commit, dirty in versions]}
+    save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors", {"training": json.dumps(training)})
+    assert code_of(tmp_path / "w.safetensors") == told
+
+
+def test_ctrl_c_lets_the_training_save(tmp_path: Path) -> None:
+    """Both get the signal; the script may not end, and so kill the training, before that has saved."""
+    (tmp_path / "bench").mkdir()
+    (tmp_path / "bench" / "__init__.py").touch()
+    (tmp_path / "bench" / "__main__.py").write_text(
+        "import pathlib, signal, time\n"
+        "signal.signal(signal.SIGINT, lambda *_: (time.sleep(1.5), pathlib.Path('saved').touch(), exit(130)))\n"
+        "pathlib.Path('begun').touch()\ntime.sleep(60)\n"
+    )
+    script = (
+        "import pathlib, signal, mini_results\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"mini_results.ROOT = pathlib.Path({str(tmp_path)!r})\nmini_results.run_bench('train')"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=tmp_path / "bench",
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        start_new_session=True,
+    )
+    while not (tmp_path / "begun").exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    assert (tmp_path / "saved").exists()
 
 
 def test_scores_are_written_as_the_tables_write_them() -> None:

@@ -27,8 +27,8 @@ _OPSET = 18
 def export(run: Path, to: Path, which: Which = "best", half: bool = False, size: int | None = None) -> Path:
     """Write the weights of a run, folded for inference: the average, if the run kept one.
 
-    The same checkpoint makes the same bytes. The metadata holds ``training``, a JSON object: the step, the version of
-    the code, and the whole configuration, but of its paths the last name only, since weights travel.
+    The same checkpoint makes the same bytes. The metadata holds ``training``, a JSON object: the step, the versions of
+    the code that took part, and the whole configuration, but of its paths the last name only, since weights travel.
 
     Args:
         run: folder of the run, or one of its checkpoints.

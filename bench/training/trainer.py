@@ -127,6 +127,7 @@ class Trainer:
         self.checkpoints = Checkpoints(out / "checkpoints", config.checkpoints.keep)
         self.validation = Validation(config, out / "validation") if config.validation.every else None
         self.guard, self.recent = Guard(config.explosion), Recent()
+        self.code = [asdict(code_version())]  # all versions that took part, the latest last
         self.step = 0
         self.saved: int | None = None  # step of the newest checkpoint
         self.validated = Validated(0, config.checkpoints.best, None)
@@ -354,7 +355,7 @@ class Trainer:
     def _state(self) -> dict[str, Any]:
         return {
             "config": self.config.model_dump_json(),
-            "code": asdict(code_version()),
+            "code": self.code,
             "networks": {name: dict(network.state_dict()) for name, network in self.recipe.networks.items()},
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "average": None if self.average is None else self.average.weights(),
@@ -385,6 +386,7 @@ class Trainer:
             self.scaler.load_state_dict(state["scaler"])
         self.guard.means, self.guard.counts = state["guard"]["means"], state["guard"]["counts"]
         self.step = self.saved = state["step"]
+        self.code = [*(version for version in state.get("code", []) if version not in self.code), *self.code]
         recorded = gathered(self.checkpoints.recorded())[0]
         if recorded is not None and recorded.metric == self.config.checkpoints.best:
             self.validated = recorded

@@ -65,6 +65,7 @@ def test_ten_and_ten_more_steps_are_twenty(photographs: Photographs, tmp_path: P
             signal.raise_signal(signal.SIGTERM)
 
     half.train_step = and_stop_after_ten  # type: ignore[assignment, method-assign]
+    half.code = [{"commit": "an earlier one"}]
     outcome = half.run(quiet())
     assert (outcome.step, outcome.finished) == (10, False)
     torch.rand(7)  # nothing may depend on the state of the generators
@@ -76,6 +77,7 @@ def test_ten_and_ten_more_steps_are_twenty(photographs: Photographs, tmp_path: P
     states = [load(tmp_path / name / "checkpoints" / "step-00000020.pt") for name in ("whole", "parts")]
     for name, tensor in states[0]["average"].items():
         assert torch.allclose(tensor, states[1]["average"][name], atol=1e-6), name
+    assert states[1]["code"] == [*half.code, *states[0]["code"]]
 
 
 def in_processes(count: int, folder: Path, out: Path, *changes: str) -> None:
