@@ -154,11 +154,17 @@ def predict_chroma(
         nearest, which costs up to 4 dB at full resolution).
     """
     full = (lightness.shape[-2], lightness.shape[-1])
-    seen = grid(model, *full, size)
-    if seen != full:
-        lightness = F.interpolate(lightness, seen, mode="bilinear", antialias=True)
+    lightness = as_seen(model, lightness, size)
+    seen = (lightness.shape[-2], lightness.shape[-1])
     ab = model(lightness, hints.resized(seen) if hints else None, generator).float()
     return ab if seen == full else F.interpolate(ab, full, mode="bilinear", antialias=True)
+
+
+def as_seen(model: Colorizer, lightness: Tensor, size: int | None = None) -> Tensor:
+    """(B, 1, H, W) lightness of any size -> (B, 1, h, w) as the network gets it; see ``grid``."""
+    full = (lightness.shape[-2], lightness.shape[-1])
+    seen = grid(model, *full, size)
+    return lightness if seen == full else F.interpolate(lightness, seen, mode="bilinear", antialias=True)
 
 
 @torch.inference_mode()

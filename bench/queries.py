@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from bench.color import rgb_to_lab
-from bench.colorizer import colorize, grid
+from bench.colorizer import as_seen, colorize
 from bench.errors import BenchError
 from bench.images import read_photo, rgb_tensor
 from bench.loading import load_model
-from bench.registry import card_of, model_names
 
 
 def query_arrays(
@@ -38,11 +36,11 @@ def query_arrays(
     picture = read_photo(photo).convert("RGB")
     network: Any = load_model(model, weights, device=device)
     if not hasattr(network, "query_maps"):
-        having = ", ".join(name for name in model_names() if card_of(name).family == "ddcolor")
-        raise BenchError(f"{model} has no colour queries to draw. Models that have: {having}.")
+        raise BenchError(
+            f"{model} has no colour queries to draw: its class has no query_maps(), as that of ddcolor has."
+        )
     with torch.inference_mode():
         lightness = rgb_to_lab(rgb_tensor(picture)[None].to(next(network.parameters()).device))[:, :1]
-        seen = grid(network, picture.height, picture.width)
-        maps, mixing = network.query_maps(F.interpolate(lightness, seen, mode="bilinear", antialias=True))
+        maps, mixing = network.query_maps(as_seen(network, lightness))
     arrays = (maps[0].float().cpu().numpy(), mixing.float().cpu().numpy())
     return np.array(picture), np.array(colorize(network, picture).convert("RGB")), *arrays

@@ -24,7 +24,7 @@ from bench.ablations.run import train_member
 from bench.cli import main
 from bench.errors import BenchError, ConfigError
 from bench.processes import connect
-from bench.tables.render import FORMATS
+from bench.tables import FORMATS
 from bench.training.recipe import make_recipe
 from bench.training.trainer import Trainer
 

@@ -14,6 +14,8 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from bench.cli import main
+from bench.cli.options import RUNS_FOLDER
+from bench.runs import RUNS
 
 Photographs = Callable[..., Path]
 FAST = ("--device", "cpu", "--workers", "0", "--samples", "0")
@@ -34,6 +36,17 @@ def test_help_and_listings_do_not_import_torch(arguments: list[str]) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout) > 200
+
+
+def test_options_before_a_verb_are_not_ignored(tmp_path: Path) -> None:
+    done = bench("datasets", "--data-root", tmp_path, "check", "samples")
+    assert done.exit_code == 2
+    assert "datasets check` stand behind its name" in done.output
+    assert bench("datasets", "check", "samples", "--data-root", tmp_path).exit_code == 0
+
+
+def test_runs_are_written_where_they_are_looked_for() -> None:
+    assert RUNS_FOLDER == RUNS
 
 
 def test_run_prints_a_table_and_json(photographs: Photographs, tmp_path: Path) -> None:

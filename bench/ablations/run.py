@@ -17,7 +17,8 @@ from bench.cache import write_atomically
 from bench.configs import checked
 from bench.errors import ConfigError
 from bench.runs import Store
-from bench.tables.render import FORMATS, render_file
+from bench.tables import FORMATS
+from bench.tables.render import render_file
 from bench.tables.sheet import Sheet
 from bench.training.config import TrainConfig, check_same_run
 

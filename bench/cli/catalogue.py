@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import DATA_ROOT, INCOMPLETE
+from bench.cli.options import DATA_ROOT, INCOMPLETE, behind_its_name
 
 
 @click.command()
@@ -24,11 +24,13 @@ def models(name: str | None) -> None:
 @click.pass_context
 def datasets(ctx: click.Context, data_root: Path | None) -> None:
     """List the datasets, or check one."""
-    if ctx.invoked_subcommand is None:
-        from bench.console import console
-        from bench.listings import datasets_table
+    if ctx.invoked_subcommand is not None:
+        behind_its_name(ctx)
+        return
+    from bench.console import console
+    from bench.listings import datasets_table
 
-        console().print(datasets_table(data_root))
+    console().print(datasets_table(data_root))
 
 
 @datasets.command()

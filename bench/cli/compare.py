@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.options import PATH, RUNS, GroupedCommand, option, several
+from bench.cli.tables import FORMS, TERMINAL
 
 if TYPE_CHECKING:
     from bench.comparison import Comparison
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 @option(
     "--format",
     "form",
-    type=click.Choice(["terminal", "md", "csv", "tex", "html"]),
-    default="terminal",
+    type=FORMS,
+    default=TERMINAL,
     show_default=True,
     heading="Output",
     help="Of what is printed.",

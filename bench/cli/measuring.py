@@ -13,6 +13,7 @@ from bench.cli.options import (
     DEVICE,
     INCOMPLETE,
     PATH,
+    RUNS_FOLDER,
     SAMPLING,
     STOPPED,
     WEIGHTS,
@@ -73,9 +74,7 @@ from bench.cli.options import (
 @BATCH_SIZE
 @DEVICE
 @option("--workers", type=click.IntRange(min=0), heading="Machine", help="Processes that decode; default: as pays.")
-@option(
-    "--out", type=PATH, default=Path("results/runs"), show_default=True, heading="Output", help="Folder of the Runs."
-)
+@option("--out", type=PATH, default=RUNS_FOLDER, show_default=True, heading="Output", help="Folder of the Runs.")
 @option(
     "--resume/--no-resume",
     default=True,

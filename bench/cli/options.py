@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 Decorator = Callable[[Any], Any]
 
@@ -77,6 +78,12 @@ def given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
+def behind_its_name(ctx: click.Context) -> None:
+    """Refuse options that were given to a group before the name of its verb, where they would do nothing."""
+    if any(ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in ctx.params):
+        raise click.UsageError(f"options of `{ctx.command_path} {ctx.invoked_subcommand}` stand behind its name.")
+
+
 def is_first_process() -> bool:
     """Whether this process prints; torchrun and Slurm number theirs."""
     return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) == 0
@@ -116,9 +123,8 @@ CHANGES = option(
     heading="How",
     help="Change a key of the training's configuration, e.g. recipe.losses.pixel=1. Repeatable.",
 )
-RUNS = option(
-    "--runs", type=PATH, default=Path("results/runs"), show_default=True, heading="What", help="Folder of the Runs."
-)
+RUNS_FOLDER = Path("results/runs")  # bench.runs.RUNS, without its imports
+RUNS = option("--runs", type=PATH, default=RUNS_FOLDER, show_default=True, heading="What", help="Folder of the Runs.")
 SELECTION = together(
     RUNS,
     several("--models", "--model", "-m", help="Models, or patterns such as '*-mini', in order; default: all."),

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
-from bench.cli.options import PATH, RUNS, SELECTION, option, several, together
+from bench.cli.options import PATH, RUNS, SELECTION, behind_its_name, option, several, together
+from bench.tables import FORMATS
 
 if TYPE_CHECKING:
     from bench.tables.sheet import Sheet
 
 TERMINAL = "terminal"
-FORMS = click.Choice([TERMINAL, "md", "csv", "tex", "html"])
+FORMS = click.Choice([TERMINAL, *FORMATS])
 OUTPUT = together(
     option(
         "--format",
@@ -55,9 +55,7 @@ def table(
 ) -> None:
     """Lay Runs out as tables: a row per model, a section per dataset, a table per protocol."""
     if ctx.invoked_subcommand is not None:
-        given = [name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
-        if given:
-            raise click.UsageError(f"options of `bench table {ctx.invoked_subcommand}` stand behind its name.")
+        behind_its_name(ctx)
         return
     from bench.selection import select
     from bench.tables.results import results_sheets
@@ -92,7 +90,7 @@ def _show(sheets: Sequence[Sheet], form: str | None, intervals: bool, out: Path 
     from bench.cache import write_atomically
     from bench.console import console
     from bench.errors import BenchError
-    from bench.tables.render import FORMATS, render_file
+    from bench.tables.render import render_file
     from bench.tables.terminal import print_sheets, sheets_as_text
 
     suffix = out.suffix.removeprefix(".") if out else ""

@@ -32,7 +32,7 @@ def psnr_against_hints(runs: Sequence[Run], published: Path | None = None) -> Fi
         published: CSV with columns model, hints, psnr, source: drawn dashed, since its photographs differ.
 
     Raises:
-        BenchError: no Run was measured with hints.
+        BenchError: no Run was measured with hints, or ``published`` is no such table.
     """
     curves = [(panel, found) for panel in panels(runs) if (found := _curves(panel, runs))]
     if not curves:
@@ -40,6 +40,7 @@ def psnr_against_hints(runs: Sequence[Run], published: Path | None = None) -> Fi
             "no Run with hints and PSNR is among these. Measure some: "
             "bench run --model siggraph17 --dataset imagenet --hints 5 (and 0, 1, 10, 50, ...)."
         )
+    reported = None if published is None else _reported(published)
     with style():
         figure = Figure((WIDTH, HEIGHT * len(curves) + 0.3), layout="constrained")
         entries: dict[str, Artist] = {}
@@ -51,10 +52,9 @@ def psnr_against_hints(runs: Sequence[Run], published: Path | None = None) -> Fi
                 )
                 low, high = table["low"].astype(float), table["high"].astype(float)
                 axes.fill_between(table["hints"], low, high, color=look.colour, alpha=0.2, linewidth=0)
-            if published is not None:
-                table = pd.read_csv(published)
-                (line,) = axes.plot(table["hints"], table["psnr"], "--", color=INK)
-                entries[f"{table['model'][0]}, published"] = line
+            if reported is not None:
+                (line,) = axes.plot(reported["hints"], reported["psnr"], "--", color=INK)
+                entries[f"{reported['model'][0]}, published"] = line
             axes.set(xscale="symlog", xlabel="hints per photograph", ylabel=axis_label("psnr"), xlim=(0, None))
             axes.set_title(wrapped(panel.title, WIDTH - 0.6, 9), loc="left")
             axes.set_xticks([hints for hints in _TICKS if hints <= axes.get_xlim()[1]], minor=False)
@@ -62,6 +62,16 @@ def psnr_against_hints(runs: Sequence[Run], published: Path | None = None) -> Fi
             axes.xaxis.set_minor_locator(NullLocator())
         legend(figure, entries)
     return figure
+
+
+def _reported(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path).astype({"model": str, "hints": float, "psnr": float})
+    except (OSError, ValueError, KeyError) as error:  # pandas' and Unicode errors are ValueErrors
+        raise BenchError(f"{path} is no CSV of a published curve, with columns model, hints, psnr: {error}.") from error
+    if table.empty:
+        raise BenchError(f"{path} holds no line of a published curve.")
+    return table
 
 
 def _curves(panel: Panel, runs: Sequence[Run]) -> list[tuple[Look, list[Run]]]:

@@ -13,9 +13,9 @@ from bench.errors import ConfigError
 from bench.metrics import NUMBERS
 from bench.plots import FROM_RUNS
 from bench.published import papers
+from bench.tables import FORMATS, Format
 
 KIND = "suites"
-Format = Literal["md", "csv", "tex", "html"]
 
 
 def _check_known(kind: str, names: Iterable[str], known: Collection[str]) -> None:
@@ -59,7 +59,7 @@ class Tables(Strict):
     """
 
     metrics: tuple[str, ...] = ()
-    formats: tuple[Format, ...] = ("md", "csv", "tex", "html")
+    formats: tuple[Format, ...] = FORMATS
     efficiency: bool = True
     papers: tuple[str, ...] = ()
 

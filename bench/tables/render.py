@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.errors import UnknownNameError
+from bench.tables import FORMATS
 from bench.tables.csv import csv_table
 from bench.tables.html import html_page, html_table
 from bench.tables.latex import PREAMBLE, latex_table
 from bench.tables.layout import lay_out
 from bench.tables.markdown import markdown_table
 from bench.tables.sheet import Sheet
-
-FORMATS = ("md", "csv", "tex", "html")
 
 
 def render(sheet: Sheet, form: str, intervals: bool = True) -> str:

@@ -39,10 +39,14 @@ def export(run: Path, to: Path, which: Which = "best", half: bool = False, size:
 
     Raises:
         WeightsError: there is no checkpoint, or it is damaged.
-        ConfigError: another suffix, or a model that has no ONNX form.
+        ConfigError: another suffix, an option that its form does not know, or a model that has no ONNX form.
     """
     if to.suffix not in (".safetensors", ".onnx"):
         raise ConfigError(f"{to} has another suffix than .safetensors or .onnx: which of the two should it be?")
+    if half and to.suffix == ".onnx":
+        raise ConfigError(f"--half is for .safetensors alone; {to} would have weights of 32 bits.")
+    if size and to.suffix == ".safetensors":
+        raise ConfigError(f"--size is for .onnx alone; the weights in {to} are for images of any size.")
     content = load(find_checkpoint(run, which))
     config = TrainConfig.model_validate_json(content["config"])
     state = content["average"] or content["networks"]["model"]

@@ -53,6 +53,24 @@ def test_without_hinted_runs_it_says_what_to_do(tmp_path: Path) -> None:
         psnr_against_hints(list(Store(tmp_path)))
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"a,b\n1,2,3\n4\n",
+        b"hints,psnr\n1,20\n",
+        b"model,hints,psnr\nx,few,20\n",
+        b"model,hints,psnr\n",
+        b"\xff\xfe",
+    ],
+)
+def test_a_published_curve_that_is_none_is_named(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "curve.csv"
+    path.write_bytes(content)
+    with pytest.raises(BenchError, match=r"curve\.csv (is no CSV|holds no line) of a published curve"):
+        psnr_against_hints([hinted(1, 20)], published=path)
+
+
 def hinted(hints: int, psnr: float, model: str = "siggraph17", **changes: Any) -> Run:
     return made(model, {"psnr": (psnr, psnr - 1, psnr + 3)}, hints=hints, **changes)
 

@@ -16,8 +16,9 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 
 from bench.errors import UnknownNameError
+from bench.tables import FORMATS
 from bench.tables.layout import lay_out, written
-from bench.tables.render import FORMATS, render, render_file
+from bench.tables.render import render, render_file
 from bench.tables.sheet import Cell, Column, Row, Sheet
 from bench.tables.terminal import print_sheet
 

@@ -130,6 +130,10 @@ def test_what_cannot_be_exported_says_why(photographs: Photographs, tmp_path: Pa
         export(run, tmp_path / "model.onnx")
     with pytest.raises(ConfigError, match=r"\.safetensors or \.onnx"):
         export(run, tmp_path / "model.bin")
+    with pytest.raises(ConfigError, match=r"--half is for \.safetensors alone"):
+        export(run, tmp_path / "model.onnx", half=True)
+    with pytest.raises(ConfigError, match=r"--size is for \.onnx alone"):
+        export(run, tmp_path / "model.safetensors", size=64)
     with pytest.raises(WeightsError, match="holds no checkpoint"):
         export(tmp_path, tmp_path / "model.safetensors")
 
