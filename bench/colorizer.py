@@ -52,7 +52,8 @@ class Colorizer(nn.Module):
     """A network that adds chroma to lightness, in CIELAB units; anything else about it stays inside it.
 
     Attributes:
-        working_size: square side the network was trained at; None = any multiple of ``stride``.
+        working_size: square side at which the network sees photographs, as a rule that of its training; None = any
+            multiple of ``stride``.
         stride: sides must be multiples of this.
         accepts_hints: whether ``forward`` takes ``hints``; models that take none raise HintsError on them.
         stochastic: whether the colours depend on ``generator``.

@@ -94,7 +94,7 @@ CARDS = (
         macs=93_292_576,
         licence="Apache-2.0",
         working_size=96,
-        note="The same architecture at 1/180 of the size, for 96 px and a CPU; not a model of the paper.",
+        note="The same architecture at 1/176 of the size, for 96 px and a CPU; not a model of the paper.",
     ),
 )
 
