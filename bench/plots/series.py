@@ -14,7 +14,7 @@ from bench.plots.style import FAINT, WIDTH, palette, wrapped
 from bench.runs import Run
 from bench.selection import newest
 
-_MARKERS = "os^DvPX<>p*h"
+_MARKERS = "os^DvPX<>p*hd8H"
 _CHARACTERS = 62  # of all columns of a legend, each with 7 for its mark
 _LEGEND_LINE = 0.165  # inches
 _CASES = (
