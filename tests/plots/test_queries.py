@@ -59,4 +59,4 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["plot", "queries", str(photo), "--model", "gray", "--out", str(out)])
     assert done.exit_code == 1
     assert "gray has no colour queries" in done.output
-    assert "ddcolor-mini" in done.output
+    assert "as that of ddcolor has" in done.output
