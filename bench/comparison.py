@@ -135,11 +135,13 @@ def compare(
     store = store if isinstance(store, Store) else Store(store)
     found = [_group(_find(store, name, datasets, protocols)) for name in (a, b)]
     shared = [key for key in found[0] if key in found[1]]
+    # Of ``net`` and ``net@mine``, the first means the second too: no pair, unless they mean nothing else.
+    shared = [key for key in shared if not _one_run(found[0][key], found[1][key])] or (shared if a == b else [])
     if not shared:
         raise BenchError(
             f"{a} and {b} were never measured on the same photographs by the same protocol. "
             + " ".join(f"{name}: {'; '.join(_described(group))}." for name, group in zip((a, b), found, strict=True))
-            + f" Measure both alike: bench run --model {a},{b} --dataset NAME."
+            + f" Measure both alike: {' and '.join(_measuring(group) for group in found)}."
         )
     pairs = [[_only(name, group[key]) for name, group in zip((a, b), found, strict=True)] for key in shared]
     return [compare_runs(*_labelled(*pair)) for pair in pairs]
@@ -250,6 +252,17 @@ def _group(sides: Sequence[Side]) -> dict[Key, list[Side]]:
     for side in sides:
         groups[side.run.dataset.digest, side.run.protocol.hash].append(side)
     return dict(groups)
+
+
+def _one_run(a: Sequence[Side], b: Sequence[Side]) -> bool:
+    return len({side.folder.resolve() for side in (*a, *b)}) == 1
+
+
+def _measuring(group: dict[Key, list[Side]]) -> str:
+    """A command that measures the same elsewhere."""
+    run = next(iter(group.values()))[0].run
+    weights = f" --weights {run.model.weights}" if run.model.source in ("file", "random") else ""
+    return f"bench run --model {run.model.name}{weights} --dataset NAME"
 
 
 def _described(group: dict[Key, list[Side]]) -> list[str]:

@@ -231,7 +231,10 @@ def per_image(folder: Path) -> pd.DataFrame:
 
     path = folder / "per_image.parquet"
     if not path.is_file():
-        raise BenchError(f"{path}, which holds the values of each photograph, is not here. Measure again.")
+        raise BenchError(
+            f"{path}, which holds the values of each photograph, is not here; records that come with the package have "
+            "none. Measure it yourself: bench run --model NAME --dataset NAME."
+        )
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors

@@ -44,7 +44,7 @@ KINDS: dict[str, Kind] = {
             "bench.plots.fid_cf:quality_against_colourfulness", "store and runs",
         ),
         Kind(
-            "bars", "Every number of every model, with its interval.",
+            "bars", "The main numbers of every model, with their intervals.",
             "bench.plots.bars:metric_bars", "store and runs",
         ),
         Kind(

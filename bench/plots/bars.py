@@ -1,4 +1,4 @@
-"""Every number of every model, with its interval."""
+"""The main numbers of every model, with their intervals."""
 
 from __future__ import annotations
 

@@ -51,8 +51,8 @@ def with_pictures(store: Store, runs: Sequence[Run]) -> list[tuple[Panel, dict[s
     if not found:
         who = ", ".join(dict.fromkeys(run.model.name for run in runs))
         raise BenchError(
-            f"{who} kept no pictures of the same photograph. Measure again and keep more of them: bench run --samples "
-            "40 --no-resume; or draw fewer models."
+            f"{who} kept no pictures of the same photograph; records that come with the package have none. Measure "
+            "again and keep more: bench run --model NAME --dataset NAME --samples 40 --no-resume; or draw fewer models."
         )
     return found
 

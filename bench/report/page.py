@@ -50,13 +50,15 @@ def write_report(
         the file.
 
     Raises:
-        BenchError: no Runs, a kept picture is damaged, or the file cannot be written.
+        BenchError: no Runs, another kind of file, a kept picture is damaged, or the file cannot be written.
     """
     if not runs:
         raise BenchError(
             "a report needs at least one Run. Measure something first: "
             "bench run --model ddcolor-mini --dataset samples."
         )
+    if out.suffix.lower() in (".pdf", ".png", ".svg", ".md"):
+        raise BenchError(f"{out}: the report is a page. Expected a folder, or a file ending in .html.")
     file = out if out.suffix.lower() in (".html", ".htm") else out / "index.html"
     page = _page(store, list(newest(runs).values()), title, thumbnails, plots)
     write_atomically(file, page.encode("utf-8", "backslashreplace"))

@@ -141,8 +141,8 @@ def _absences(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
 def _cautions(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
     """What one could misread."""
     found = []
-    if any(subset(run) for run in runs):
-        found.append("n such as 38/5000: a part of the photographs; compare with the same photographs only")
+    if part := next(filter(None, map(subset, runs)), None):
+        found.append(f"n such as {part}: a part of the photographs; compare with the same photographs only")
     if strays := max(run.dataset.strays for run in runs):
         found.append(f"up to {strays} of the photographs are from outside the split")
     if "fcd" in names:

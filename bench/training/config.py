@@ -222,10 +222,23 @@ def check_same_run(now: TrainConfig, then: TrainConfig, out: Path, tuned: bool =
         new["recipe"], old["recipe"] = _without_rates(new["recipe"]), _without_rates(old["recipe"])
     for part in (new, old):
         part["data"] = {k: v for k, v in part["data"].items() if k not in ("path", "workers")}
-    different = [key for key in new if new[key] != old[key]]
-    if different:
-        changes = "; ".join(f"{key}: {old[key]} then, {new[key]} now" for key in different)
-        raise ConfigError(f"{out} holds another run ({changes}). Use its settings, or another folder with --out.")
+    if changes := _differences(old, new):
+        raise ConfigError(
+            f"{out} holds another run ({'; '.join(changes)}). Repeat its settings (--set; its config.json has them) "
+            "or choose another folder with --out."
+        )
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], above: str = "") -> list[str]:
+    """``data.size: 72 then, 144 now`` for each key that differs."""
+    found = []
+    for key in dict.fromkeys([*old, *new]):
+        then, now = old.get(key), new.get(key)
+        if isinstance(then, Mapping) and isinstance(now, Mapping):
+            found += _differences(then, now, f"{above}{key}.")
+        elif then != now:
+            found.append(f"{above}{key}: {then} then, {now} now")
+    return found
 
 
 def _without_rates(recipe: Mapping[str, Any]) -> dict[str, Any]:
