@@ -271,6 +271,20 @@ def test_runs_of_one_model_are_told_apart(tmp_path: Path) -> None:
     assert pair.differences["psnr"].value == pytest.approx(-2)
 
 
+def test_a_model_against_weights_of_its_own_on_other_photographs_is_no_pair(tmp_path: Path) -> None:
+    put(tmp_path, "m", {"psnr": BASE}, key="k1")
+    mine = {"model_weights": "mine.pth", "model_sha256": "b2", "model_source": "file"}
+    put(tmp_path, "m", {"psnr": BASE + 1}, key="k2", **mine, dataset_digest="d2")
+    with pytest.raises(BenchError, match="never measured on the same") as raised:
+        compare(tmp_path, "m", "m@mine.pth")
+    assert "bench run --model m --weights mine.pth --dataset NAME" in str(raised.value)
+    put(tmp_path, "m", {"psnr": BASE + 1}, key="k3", **mine)
+    with pytest.raises(BenchError, match=r"in several ways on coco/val2017.*m@w"):
+        compare(tmp_path, "m", "m@mine.pth")
+    with pytest.raises(BenchError, match="Name two Runs"):
+        compare(tmp_path, "m@w", "m@w")
+
+
 def test_a_folder_need_not_lie_in_the_store(root: Path, tmp_path: Path) -> None:
     moved = (root / only(root).a.folder.relative_to(root)).rename(tmp_path / "elsewhere")
     comparison = only(root, str(moved))

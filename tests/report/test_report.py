@@ -240,6 +240,12 @@ def test_runs_without_rows_or_pictures_leave_a_gap_that_is_told(tmp_path: Path) 
     assert page_of(folder, tmp_path / "three.html", plots=PLOTS).is_file()
 
 
+def test_a_report_is_a_page_and_nothing_else(tmp_path: Path) -> None:
+    put_run(tmp_path / "runs", "net", ["a"])
+    with pytest.raises(BenchError, match=r"report\.pdf: the report is a page"):
+        page_of(tmp_path / "runs", tmp_path / "report.pdf")
+
+
 def test_runs_that_measured_nothing_per_photograph_make_a_page(tmp_path: Path) -> None:
     for run in (made("net", {"fid": 3.5}), made("other", {"fid": "no weights"})):
         Store(tmp_path / "runs").write(run, pd.DataFrame({"index": [0, 1], "name": ["a", "b"]}))

@@ -6,7 +6,7 @@ import pytest
 
 from bench.configs import Strict, checked
 from bench.errors import ConfigError, UnknownNameError
-from bench.training.config import OptimizerConfig, load_config, train_config_names
+from bench.training.config import OptimizerConfig, check_same_run, load_config, train_config_names
 
 
 def test_changes_reach_any_depth_and_read_yaml() -> None:
@@ -84,3 +84,11 @@ def test_a_path_serves_as_well_as_a_name() -> None:
     folder = Path(__file__).parents[2] / "configs" / "train"
     assert {path.stem for path in folder.glob("*.yaml")} == set(train_config_names())
     assert load_config(folder / "ddcolor.yaml") == load_config("ddcolor")
+
+
+def test_what_makes_another_run_is_named_key_by_key(tmp_path: Path) -> None:
+    then = load_config("ddcolor-mini", ["data.min_cf=15", "recipe.losses.pixel=1"])
+    with pytest.raises(ConfigError) as raised:
+        check_same_run(load_config("ddcolor-mini"), then, tmp_path)
+    assert "(recipe.losses.pixel: 1 then, 0.1 now; data.min_cf: 15.0 then, 0.0 now)" in str(raised.value)
+    check_same_run(then, then, tmp_path)
