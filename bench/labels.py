@@ -42,9 +42,9 @@ class Aspect:
         return next(telling, lambda run: self.exact(run)[:_DIGITS])
 
 
-def hints_label(run: Run) -> str:
+def hints_label(count: int) -> str:
     """``5 hints``, ``1 hint``."""
-    return f"{run.hints} hint{'' if run.hints == 1 else 's'}"
+    return f"{count} hint{'' if count == 1 else 's'}"
 
 
 def _weights(run: Run) -> str:
@@ -61,7 +61,7 @@ MODEL = (
     Aspect((_options,)),
     Aspect((lambda run: run.environment.precision,), remarkable=lambda run: run.environment.precision != "fp32"),
 )
-VARIANT = (*MODEL, Aspect((hints_label,), remarkable=lambda run: run.hints > 0))
+VARIANT = (*MODEL, Aspect((lambda run: hints_label(run.hints),), remarkable=lambda run: run.hints > 0))
 """What makes a model of one name another one; hints, which are given to it, make it another variant only."""
 
 

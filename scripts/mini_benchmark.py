@@ -14,11 +14,10 @@ import os
 from pathlib import Path
 
 import click
-from mini_results import ROOT, publish, run_bench
+from mini_results import ROOT, publish, run_bench, write_facts
 from near_duplicates import refuse_copies
 from safetensors import safe_open
 
-from bench.cache import write_atomically
 from bench.checkpoints import file_sha256
 from bench.errors import BenchError
 from bench.training.sources import open_source
@@ -138,9 +137,9 @@ def train(model: str, data: Path, sources: str, budget: str, out: str) -> None:
 def code_of(weights: Path) -> str:
     """Which commits trained them, as the training recorded it."""
     with safe_open(weights, "pt") as file:
-        versions = json.loads(file.metadata()["training"])["code"]
+        versions = json.loads(file.metadata()["training"])["code"] or []  # older checkpoints did not record it
     told = [f"{v['commit'][:7]}{' with changes' if v['dirty'] else ''}" if v["commit"] else "" for v in versions]
-    return f"code of {' and '.join(told)}" if all(told) else "code of an unknown commit"
+    return f"code of {' and '.join(told)}" if told and all(told) else "code of an unknown commit"
 
 
 def describe(weights: Path, note: str) -> None:
@@ -157,7 +156,7 @@ def describe(weights: Path, note: str) -> None:
         "origin": "trained here",
         "note": note,
     }
-    write_atomically(path, (json.dumps(facts, indent=2) + "\n").encode())
+    write_facts(path, facts)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -146,6 +146,11 @@ def tell_scores(run: Run) -> None:
     scores = ", ".join(f"{name} {written(name, run.metrics[name])}" for name in SCORES)
     where = f"{run.dataset.n} photographs of {run.dataset.name} by protocol {run.protocol.name} ({run.protocol.hash})"
     facts["note"] = f"{facts['note'].partition(MARK)[0]}{MARK}{where}: {scores}"
+    write_facts(path, facts)
+
+
+def write_facts(path: Path, facts: Mapping[str, object]) -> None:
+    """What a card shows of weights, beside their model."""
     write_atomically(path, (json.dumps(facts, indent=2) + "\n").encode())
 
 

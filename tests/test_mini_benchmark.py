@@ -155,6 +155,7 @@ def test_nothing_is_published_of_other_weights_than_ship(tmp_path: Path) -> None
         ([("a" * 40, False)], "code of aaaaaaa"),
         ([("a" * 40, False), ("b" * 40, True)], "code of aaaaaaa and bbbbbbb with changes"),
         ([(None, None)], "code of an unknown commit"),
+        ([], "code of an unknown commit"),
     ],
 )
 def test_the_card_names_the_code_that_trained(

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from bench.configs import Strict, checked, config_names, read_config
 from bench.errors import ConfigError
+from bench.labels import hints_label
 from bench.metrics import NUMBERS
 from bench.plots import FROM_RUNS
 from bench.published import papers
@@ -44,7 +45,7 @@ class Entry(Strict):
         """What tells it from other entries."""
         told = [self.weights] if self.weights else []
         told += [f"{key}={value}" for key, value in self.options.items()]
-        told += [f"{self.hints} hint{'s' if self.hints > 1 else ''}"] if self.hints else []
+        told += [hints_label(self.hints)] if self.hints else []
         return f"{self.name} ({', '.join(told)})" if told else self.name
 
 

@@ -45,7 +45,7 @@ def weights_mark(run: Run) -> str:
 
 def hints_mark(run: Run) -> str:
     """``5 hints``; empty without any."""
-    return hints_label(run) if run.hints else ""
+    return hints_label(run.hints) if run.hints else ""
 
 
 def competes(run: Run) -> bool:
